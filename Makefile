@@ -1,0 +1,36 @@
+# The commands of every day. `make run` and `make test` work from a bare clone.
+VENV ?= .venv
+BUILD ?= build
+MODEL ?= smollm2
+PROMPT ?= The capital of France is
+TOKENS ?= 24
+export VENV BUILD
+
+FLEET = PATH=/usr/lib/llvm-22/bin:$$PATH PYTHONPATH=$(BUILD)/python_packages $(VENV)/bin/python -m fleet_mlir
+
+.PHONY: help setup run test test-slow bench format clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+setup: ## system packages, virtual environment, build
+	@scripts/setup
+
+run: setup ## compile a small model and generate with it
+	@$(FLEET) run --model $(MODEL) --prompt "$(PROMPT)" --max-new-tokens $(TOKENS) --report
+
+test: setup ## lit, pytest, ruff
+	@scripts/test
+
+test-slow: setup ## the same with the tests marked slow
+	@scripts/test --slow
+
+bench: setup ## the benchmarks of benchmarks/
+	@PATH=/usr/lib/llvm-22/bin:$$PATH PYTHONPATH=$(BUILD)/python_packages scripts/bench
+
+format: ## clang-format and ruff format
+	@git ls-files '*.h' '*.cpp' | xargs -r /usr/lib/llvm-22/bin/clang-format -i
+	@$(VENV)/bin/ruff check --fix -q .
+
+clean: ## the build tree; the virtual environment stays
+	@rm -rf $(BUILD)

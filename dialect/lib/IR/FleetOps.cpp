@@ -1,0 +1,158 @@
+//===- FleetOps.cpp - Verifiers ---------------------------------*- C++ -*-===//
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "fleet/IR/Fleet.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "llvm/ADT/STLExtras.h"
+
+using namespace mlir;
+using namespace mlir::fleet;
+
+#define GET_OP_CLASSES
+#include "fleet/IR/FleetOps.cpp.inc"
+
+/// The target in force at `op`, or null.
+static TargetAttr lookupTarget(Operation *op) {
+  for (; op; op = op->getParentOp())
+    if (auto target = op->getAttrOfType<TargetAttr>("fleet.target"))
+      return target;
+  return nullptr;
+}
+
+LogicalResult ParamOp::verify() {
+  if (getNames().empty())
+    return emitOpError("expected at least one name, found none");
+  if (getOffset() && *getOffset() % kArenaAlignment)
+    return emitOpError("expected an offset that is a multiple of ")
+           << kArenaAlignment << ", found " << *getOffset();
+  if (getPack() && *getPack() < 0)
+    return emitOpError("expected a pack width of 0 or more, found ") << *getPack();
+  return success();
+}
+
+LogicalResult StateOp::verify() {
+  auto type = cast<MemRefType>(getType());
+  auto space = dyn_cast_or_null<MemoryScopeAttr>(type.getMemorySpace());
+  if (!space || space.getValue() != MemoryScope::Hbm)
+    return emitOpError("expected state in hbm scope, found ") << type;
+  if (type.getRank() != 4)
+    return emitOpError("expected [slot, kv head, position, head dim], found ") << type;
+  return success();
+}
+
+LogicalResult TaskOp::verify() {
+  if (getId() < 0)
+    return emitOpError("expected an id of 0 or more, found ") << getId();
+  if (getResults().size() > 1)
+    return emitOpError("expected at most one result, found ") << getResults().size();
+  if (auto waits = getWaits())
+    for (int64_t id : *waits)
+      if (id < 0 || id >= static_cast<int64_t>(getId()))
+        return emitOpError("expected to wait for an earlier task, found task ") << id;
+  return success();
+}
+
+LogicalResult TaskOp::verifyRegions() {
+  if (getChiplets().empty())
+    return success();
+  if (!getPartition())
+    return emitOpError("expected a partition of a task that is cut into chiplet tasks, found none");
+  TargetAttr target = lookupTarget(*this);
+  int64_t next = 0, last = -1;
+  for (Operation &op : getChiplets().front()) {
+    auto part = dyn_cast<ChipletTaskOp>(op);
+    if (!part)
+      return op.emitOpError("expected a chiplet task inside a task, found another operation");
+    if (target && part.getChiplet() >= static_cast<uint64_t>(target.getChiplets()))
+      return part.emitOpError("expected a chiplet below ")
+             << target.getChiplets() << ", found " << part.getChiplet();
+    if (static_cast<int64_t>(part.getChiplet()) <= last)
+      return part.emitOpError("expected chiplets in rising order, found chiplet ")
+             << part.getChiplet() << " after " << last;
+    last = part.getChiplet();
+    if (static_cast<int64_t>(part.getLo()) != next)
+      return part.emitOpError("expected tiles from ") << next << ", found " << part.getLo();
+    next = part.getHi();
+  }
+  if (next != getPartition()->getTiles())
+    return emitOpError("expected chiplet tasks to cover ")
+           << getPartition()->getTiles() << " tiles, found " << next;
+  return success();
+}
+
+LogicalResult ChipletTaskOp::verify() {
+  if (getLo() >= getHi())
+    return emitOpError("expected a non-empty range of tiles, found ") << getLo() << " to " << getHi();
+  return success();
+}
+
+LogicalResult ChipletTaskOp::verifyRegions() {
+  if (getCus().empty())
+    return success();
+  TargetAttr target = lookupTarget(*this);
+  int64_t next = getLo(), last = -1;
+  for (Operation &op : getCus().front()) {
+    auto part = dyn_cast<CuTaskOp>(op);
+    if (!part)
+      return op.emitOpError("expected a cu task inside a chiplet task, found another operation");
+    if (target && part.getWorker() >= static_cast<uint64_t>(target.getWorkers()))
+      return part.emitOpError("expected a worker below ")
+             << target.getWorkers() << ", found " << part.getWorker();
+    if (static_cast<int64_t>(part.getWorker()) <= last)
+      return part.emitOpError("expected workers in rising order, found worker ")
+             << part.getWorker() << " after " << last;
+    last = part.getWorker();
+    if (static_cast<int64_t>(part.getLo()) != next)
+      return part.emitOpError("expected tiles from ") << next << ", found " << part.getLo();
+    next = part.getHi();
+  }
+  if (next != static_cast<int64_t>(getHi()))
+    return emitOpError("expected cu tasks to cover tiles up to ") << getHi() << ", found " << next;
+  return success();
+}
+
+LogicalResult CuTaskOp::verify() {
+  if (getLo() >= getHi())
+    return emitOpError("expected a non-empty range of tiles, found ") << getLo() << " to " << getHi();
+  return success();
+}
+
+LogicalResult BufferOp::verify() {
+  if (!llvm::is_contained({"params", "state", "work", "input", "output"}, getArena()))
+    return emitOpError("expected arena params, state, work, input or output, found ") << getArena();
+  if (getOffset() % kArenaAlignment)
+    return emitOpError("expected an offset that is a multiple of ")
+           << kArenaAlignment << ", found " << getOffset();
+  auto space = dyn_cast_or_null<MemoryScopeAttr>(cast<MemRefType>(getType()).getMemorySpace());
+  if (!space)
+    return emitOpError("expected a buffer with a memory scope, found ") << getType();
+  return success();
+}
+
+LogicalResult QueueOp::verify() {
+  if (TargetAttr target = lookupTarget(*this)) {
+    if (getChiplet() >= static_cast<uint64_t>(target.getChiplets()))
+      return emitOpError("expected a chiplet below ")
+             << target.getChiplets() << ", found " << getChiplet();
+    if (getWorker() >= static_cast<uint64_t>(target.getWorkers()))
+      return emitOpError("expected a worker below ")
+             << target.getWorkers() << ", found " << getWorker();
+  }
+  return success();
+}
+
+static LogicalResult verifyEventScope(Operation *op, TaskScopeAttr scope) {
+  if (scope.getValue() == TaskScope::Chiplet || scope.getValue() == TaskScope::Device)
+    return success();
+  return op->emitOpError("expected an event of chiplet or device scope, found ")
+         << stringifyTaskScope(scope.getValue());
+}
+
+LogicalResult WaitOp::verify() { return verifyEventScope(*this, getScope()); }
+LogicalResult SignalOp::verify() { return verifyEventScope(*this, getScope()); }

@@ -1,0 +1,318 @@
+//===- NamedOps.cpp - Named computations ------------------------*- C++ -*-===//
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Verifiers, memory effects and tiling of gather, rms_norm, layer_norm, rope,
+// attention and argmax. All are tiled on leading dimensions of the result only:
+// the last one is reduced or rotated as a whole.
+//
+//===----------------------------------------------------------------------===//
+
+#include "fleet/IR/Fleet.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+
+using namespace mlir;
+using namespace mlir::fleet;
+
+//===----------------------------------------------------------------------===//
+// Verifiers
+//===----------------------------------------------------------------------===//
+
+static LogicalResult verifyArity(Operation *op, unsigned inputs, unsigned found, unsigned outputs) {
+  if (found != inputs)
+    return op->emitOpError("expected ") << inputs << " inputs, found " << found;
+  if (outputs != 1)
+    return op->emitOpError("expected 1 output, found ") << outputs;
+  for (Type type : op->getOperandTypes())
+    if (!cast<ShapedType>(type).hasStaticShape())
+      return op->emitOpError("expected static shapes, found ") << type;
+  return success();
+}
+
+static ArrayRef<int64_t> shapeOf(Value value) { return cast<ShapedType>(value.getType()).getShape(); }
+
+static LogicalResult verifyShape(Operation *op, StringRef what, Value value,
+                                 ArrayRef<int64_t> expected) {
+  if (shapeOf(value) == expected)
+    return success();
+  auto diag = op->emitOpError("expected ") << what << " of shape [";
+  llvm::interleaveComma(expected, diag);
+  return diag << "], found " << value.getType();
+}
+
+LogicalResult GatherOp::verify() {
+  if (failed(verifyArity(*this, 2, getInputs().size(), getOutputs().size())))
+    return failure();
+  if (shapeOf(getInputs()[0]).size() != 2 || shapeOf(getInputs()[1]).size() != 1)
+    return emitOpError("expected a table of rank 2 and indices of rank 1, found ")
+           << getInputs()[0].getType() << " and " << getInputs()[1].getType();
+  return verifyShape(*this, "output", getOutputs()[0],
+                     {shapeOf(getInputs()[1])[0], shapeOf(getInputs()[0])[1]});
+}
+
+static LogicalResult verifyNorm(Operation *op, ValueRange inputs, Value output) {
+  int64_t d = shapeOf(inputs[0]).empty() ? 0 : shapeOf(inputs[0]).back();
+  for (Value weight : inputs.drop_front())
+    if (failed(verifyShape(op, "weight", weight, {d})))
+      return failure();
+  return verifyShape(op, "output", output, shapeOf(inputs[0]));
+}
+
+LogicalResult RmsNormOp::verify() {
+  if (failed(verifyArity(*this, 2, getInputs().size(), getOutputs().size())))
+    return failure();
+  return verifyNorm(*this, getInputs(), getOutputs()[0]);
+}
+
+LogicalResult LayerNormOp::verify() {
+  if (failed(verifyArity(*this, 3, getInputs().size(), getOutputs().size())))
+    return failure();
+  return verifyNorm(*this, getInputs(), getOutputs()[0]);
+}
+
+LogicalResult RopeOp::verify() {
+  if (failed(verifyArity(*this, 3, getInputs().size(), getOutputs().size())))
+    return failure();
+  ArrayRef<int64_t> x = shapeOf(getInputs()[0]), cos = shapeOf(getInputs()[1]);
+  if (x.size() != 3 || cos.size() != 2)
+    return emitOpError("expected x of rank 3 and cos of rank 2, found ")
+           << getInputs()[0].getType() << " and " << getInputs()[1].getType();
+  if (cos[1] % 2 || cos[1] > x[2])
+    return emitOpError("expected an even number of rotated dims of at most ")
+           << x[2] << ", found " << cos[1];
+  if (failed(verifyShape(*this, "cos", getInputs()[1], {x[0], cos[1]})) ||
+      failed(verifyShape(*this, "sin", getInputs()[2], cos)))
+    return failure();
+  return verifyShape(*this, "output", getOutputs()[0], x);
+}
+
+LogicalResult AttentionOp::verify() {
+  if (failed(verifyArity(*this, 7, getInputs().size(), getOutputs().size())))
+    return failure();
+  ArrayRef<int64_t> q = shapeOf(getInputs()[0]), k = shapeOf(getInputs()[1]);
+  ArrayRef<int64_t> cache = shapeOf(getInputs()[5]);
+  if (q.size() != 3 || k.size() != 3)
+    return emitOpError("expected q and k of rank 3, found ")
+           << getInputs()[0].getType() << " and " << getInputs()[1].getType();
+  if (q[1] % k[1])
+    return emitOpError("expected query heads to be a multiple of the kv heads, found ")
+           << q[1] << " and " << k[1];
+  for (unsigned i : {5u, 6u})
+    if (!isa<MemRefType>(getInputs()[i].getType()) || shapeOf(getInputs()[i]).size() != 4)
+      return emitOpError("expected caches to be memrefs of rank 4, found ")
+             << getInputs()[i].getType();
+  if (failed(verifyShape(*this, "k", getInputs()[1], {q[0], k[1], q[2]})) ||
+      failed(verifyShape(*this, "v", getInputs()[2], k)) ||
+      failed(verifyShape(*this, "slots", getInputs()[3], {q[0]})) ||
+      failed(verifyShape(*this, "positions", getInputs()[4], {q[0]})) ||
+      failed(verifyShape(*this, "k cache", getInputs()[5], {cache[0], k[1], cache[2], q[2]})) ||
+      failed(verifyShape(*this, "v cache", getInputs()[6], cache)))
+    return failure();
+  return verifyShape(*this, "output", getOutputs()[0], q);
+}
+
+LogicalResult ArgmaxOp::verify() {
+  if (failed(verifyArity(*this, 1, getInputs().size(), getOutputs().size())))
+    return failure();
+  if (shapeOf(getInputs()[0]).size() != 2)
+    return emitOpError("expected an input of rank 2, found ") << getInputs()[0].getType();
+  return verifyShape(*this, "output", getOutputs()[0], {shapeOf(getInputs()[0])[0]});
+}
+
+//===----------------------------------------------------------------------===//
+// Memory effects: memref inputs are read, memref outputs written.
+//===----------------------------------------------------------------------===//
+
+using Effects = SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>;
+
+template <typename OpTy>
+static void addEffects(OpTy op, Effects &effects, unsigned firstUpdated = ~0u) {
+  for (auto [i, operand] : llvm::enumerate(op.getInputsMutable())) {
+    if (!isa<MemRefType>(operand.get().getType()))
+      continue;
+    effects.emplace_back(MemoryEffects::Read::get(), &operand);
+    if (i >= firstUpdated)
+      effects.emplace_back(MemoryEffects::Write::get(), &operand);
+  }
+  for (OpOperand &operand : op.getOutputsMutable())
+    if (isa<MemRefType>(operand.get().getType()))
+      effects.emplace_back(MemoryEffects::Write::get(), &operand);
+}
+
+void GatherOp::getEffects(Effects &effects) { addEffects(*this, effects); }
+void RmsNormOp::getEffects(Effects &effects) { addEffects(*this, effects); }
+void LayerNormOp::getEffects(Effects &effects) { addEffects(*this, effects); }
+void RopeOp::getEffects(Effects &effects) { addEffects(*this, effects); }
+void AttentionOp::getEffects(Effects &effects) { addEffects(*this, effects, /*firstUpdated=*/5); }
+void ArgmaxOp::getEffects(Effects &effects) { addEffects(*this, effects); }
+
+//===----------------------------------------------------------------------===//
+// Tiling
+//===----------------------------------------------------------------------===//
+
+/// A slice of `value` (tensor or memref) of full size but for the dimensions
+/// given; strides are 1.
+static Value slice(OpBuilder &b, Location loc, Value value,
+                   ArrayRef<std::tuple<unsigned, OpFoldResult, OpFoldResult>> dims) {
+  ArrayRef<int64_t> shape = shapeOf(value);
+  SmallVector<OpFoldResult> offsets(shape.size(), b.getIndexAttr(0));
+  SmallVector<OpFoldResult> strides(shape.size(), b.getIndexAttr(1));
+  SmallVector<OpFoldResult> sizes = getAsIndexOpFoldResult(b.getContext(), shape);
+  for (auto [dim, offset, size] : dims) {
+    offsets[dim] = offset;
+    sizes[dim] = size;
+  }
+  if (isa<MemRefType>(value.getType()))
+    return memref::SubViewOp::create(b, loc, value, offsets, sizes, strides);
+  return tensor::ExtractSliceOp::create(b, loc, value, offsets, sizes, strides);
+}
+
+/// Dimensions of the result on which an op may be tiled.
+static SmallVector<unsigned> tiledDims(Operation *op) {
+  unsigned rank = cast<ShapedType>(op->getOperands().back().getType()).getRank();
+  if (isa<AttentionOp>(op))
+    return {1};
+  if (isa<GatherOp, ArgmaxOp>(op))
+    return {0};
+  return llvm::to_vector(llvm::seq<unsigned>(0, rank - 1));
+}
+
+template <typename OpTy>
+static SmallVector<Range> iterationDomain(OpTy op, OpBuilder &b) {
+  SmallVector<Range> domain;
+  ArrayRef<int64_t> shape = shapeOf(op.getOutputs()[0]);
+  for (unsigned dim : tiledDims(op))
+    domain.push_back({b.getIndexAttr(0), b.getIndexAttr(shape[dim]), b.getIndexAttr(1)});
+  return domain;
+}
+
+/// `value / by`, where value is known to be a multiple.
+static OpFoldResult divide(OpBuilder &b, Location loc, OpFoldResult value, int64_t by) {
+  if (by == 1)
+    return value;
+  if (auto constant = getConstantIntValue(value))
+    return b.getIndexAttr(*constant / by);
+  Value divisor = arith::ConstantIndexOp::create(b, loc, by);
+  return arith::DivUIOp::create(b, loc, cast<Value>(value), divisor).getResult();
+}
+
+/// Which dimension of input `i` follows dimension `dim` of the result, if any.
+static std::optional<unsigned> inputDim(Operation *op, unsigned i, unsigned dim) {
+  if (isa<GatherOp>(op))
+    return i == 1 ? std::optional<unsigned>(0) : std::nullopt;
+  if (isa<ArgmaxOp>(op))
+    return 0;
+  if (isa<RopeOp>(op))
+    return i == 0 || dim == 0 ? std::optional<unsigned>(dim) : std::nullopt;
+  if (isa<AttentionOp>(op))
+    return i <= 2 || i >= 5 ? std::optional<unsigned>(1) : std::nullopt;
+  return i == 0 ? std::optional<unsigned>(dim) : std::nullopt;
+}
+
+template <typename OpTy>
+static FailureOr<TilingResult> tile(OpTy op, OpBuilder &b, ArrayRef<OpFoldResult> offsets,
+                                    ArrayRef<OpFoldResult> sizes) {
+  Location loc = op.getLoc();
+  int64_t group = 1;
+  if (isa<AttentionOp>(op)) {
+    group = shapeOf(op.getInputs()[0])[1] / shapeOf(op.getInputs()[1])[1];
+    auto size = getConstantIntValue(sizes[0]);
+    if (!size || *size % group)
+      return op.emitOpError("expected tiles of whole groups of ") << group << " query heads";
+  }
+  SmallVector<unsigned> dims = tiledDims(op);
+  SmallVector<Value> operands;
+  SmallVector<Operation *> slices;
+  auto take = [&](Value value, ArrayRef<std::tuple<unsigned, OpFoldResult, OpFoldResult>> where) {
+    if (!where.empty()) {
+      value = slice(b, loc, value, where);
+      slices.push_back(value.getDefiningOp());
+    }
+    operands.push_back(value);
+  };
+  for (auto [i, input] : llvm::enumerate(op.getInputs())) {
+    SmallVector<std::tuple<unsigned, OpFoldResult, OpFoldResult>> where;
+    // Keys, values and caches have one head for a group of query heads.
+    int64_t by = isa<AttentionOp>(op) && i >= 1 ? group : 1;
+    for (auto [dim, offset, size] : llvm::zip_equal(dims, offsets, sizes))
+      if (auto to = inputDim(op, i, dim))
+        where.emplace_back(*to, divide(b, loc, offset, by), divide(b, loc, size, by));
+    take(input, where);
+  }
+  SmallVector<std::tuple<unsigned, OpFoldResult, OpFoldResult>> where;
+  for (auto [dim, offset, size] : llvm::zip_equal(dims, offsets, sizes))
+    where.emplace_back(dim, offset, size);
+  take(op.getOutputs()[0], where);
+
+  SmallVector<Type> types;
+  if (isa<RankedTensorType>(operands.back().getType()))
+    types.push_back(operands.back().getType());
+  Operation *tiled = clone(b, op, types, operands);
+  return TilingResult{{tiled}, SmallVector<Value>(tiled->getResults()), slices};
+}
+
+template <typename OpTy>
+static LogicalResult resultPosition(OpTy op, OpBuilder &b, ArrayRef<OpFoldResult> offsets,
+                                    ArrayRef<OpFoldResult> sizes,
+                                    SmallVectorImpl<OpFoldResult> &resultOffsets,
+                                    SmallVectorImpl<OpFoldResult> &resultSizes) {
+  ArrayRef<int64_t> shape = shapeOf(op.getOutputs()[0]);
+  resultOffsets.assign(shape.size(), b.getIndexAttr(0));
+  resultSizes = getAsIndexOpFoldResult(b.getContext(), shape);
+  for (auto [dim, offset, size] : llvm::zip_equal(tiledDims(op), offsets, sizes)) {
+    resultOffsets[dim] = offset;
+    resultSizes[dim] = size;
+  }
+  return success();
+}
+
+template <typename OpTy>
+static FailureOr<TilingResult> tileFromResult(OpTy op, OpBuilder &b, ArrayRef<OpFoldResult> offsets,
+                                              ArrayRef<OpFoldResult> sizes) {
+  ArrayRef<int64_t> shape = shapeOf(op.getOutputs()[0]);
+  SmallVector<unsigned> dims = tiledDims(op);
+  SmallVector<OpFoldResult> tileOffsets, tileSizes;
+  for (auto [dim, extent] : llvm::enumerate(shape)) {
+    if (llvm::is_contained(dims, dim)) {
+      tileOffsets.push_back(offsets[dim]);
+      tileSizes.push_back(sizes[dim]);
+    } else if (getConstantIntValue(sizes[dim]) != extent) {
+      return failure();
+    }
+  }
+  return tile(op, b, tileOffsets, tileSizes);
+}
+
+#define FLEET_TILING(OP)                                                                           \
+  SmallVector<utils::IteratorType> OP::getLoopIteratorTypes() {                                    \
+    return SmallVector<utils::IteratorType>(tiledDims(*this).size(),                               \
+                                            utils::IteratorType::parallel);                        \
+  }                                                                                                \
+  SmallVector<Range> OP::getIterationDomain(OpBuilder &b) { return iterationDomain(*this, b); }    \
+  FailureOr<TilingResult> OP::getTiledImplementation(                                              \
+      OpBuilder &b, ArrayRef<OpFoldResult> offsets, ArrayRef<OpFoldResult> sizes) {                \
+    return tile(*this, b, offsets, sizes);                                                         \
+  }                                                                                                \
+  LogicalResult OP::getResultTilePosition(                                                         \
+      OpBuilder &b, unsigned, ArrayRef<OpFoldResult> offsets, ArrayRef<OpFoldResult> sizes,        \
+      SmallVector<OpFoldResult> &resultOffsets, SmallVector<OpFoldResult> &resultSizes) {          \
+    return resultPosition(*this, b, offsets, sizes, resultOffsets, resultSizes);                   \
+  }                                                                                                \
+  FailureOr<TilingResult> OP::generateResultTileValue(                                             \
+      OpBuilder &b, unsigned, ArrayRef<OpFoldResult> offsets, ArrayRef<OpFoldResult> sizes) {      \
+    return tileFromResult(*this, b, offsets, sizes);                                               \
+  }
+
+FLEET_TILING(GatherOp)
+FLEET_TILING(RmsNormOp)
+FLEET_TILING(LayerNormOp)
+FLEET_TILING(RopeOp)
+FLEET_TILING(AttentionOp)
+FLEET_TILING(ArgmaxOp)
+
+#undef FLEET_TILING

@@ -1,0 +1,39 @@
+//===- TargetModel.cpp - Predefined targets ---------------------*- C++ -*-===//
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "fleet/Target/TargetModel.h"
+
+using namespace mlir;
+using namespace mlir::fleet;
+
+namespace {
+struct Facts {
+  StringRef name;
+  Backend backend;
+  int64_t chiplets, workers, lds, l2, hbmGbs, tile;
+};
+} // namespace
+
+// Chip facts are the vendors' (AMD CDNA 3 and CDNA 4 white papers, NVIDIA H200
+// data sheet). The cpu target is one worker; its lds is a share of an L2 cache.
+static constexpr Facts kTargets[] = {
+    {"cpu", Backend::LLVM, 1, 1, 1 << 20, 2 << 20, 16, 64},
+    {"gfx942", Backend::ROCDL, 8, 38, 64 << 10, 4 << 20, 5300, 16},
+    {"gfx950", Backend::ROCDL, 8, 32, 160 << 10, 4 << 20, 8000, 16},
+    {"sm_90a", Backend::NVVM, 1, 132, 227 << 10, 50 << 20, 4800, 16},
+};
+static constexpr StringRef kNames[] = {"cpu", "gfx942", "gfx950", "sm_90a"};
+
+TargetAttr mlir::fleet::getPredefinedTarget(MLIRContext *context, StringRef name) {
+  for (const Facts &f : kTargets)
+    if (f.name == name)
+      return TargetAttr::get(context, f.name, f.backend, f.chiplets, f.workers, f.lds, f.l2,
+                             f.hbmGbs, f.tile);
+  return nullptr;
+}
+
+ArrayRef<StringRef> mlir::fleet::getPredefinedTargetNames() { return kNames; }

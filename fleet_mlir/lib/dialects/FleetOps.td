@@ -1,0 +1,1 @@
+include "fleet/IR/FleetOps.td"

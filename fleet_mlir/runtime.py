@@ -1,0 +1,364 @@
+"""Runs a compiled step: arenas, packed weights, and one call a step.
+
+All five arenas are plain host memory (64-byte aligned ``uint8`` arrays) that IREE uses in place.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import cache, package
+from .errors import FleetError
+
+if TYPE_CHECKING:
+    import torch
+
+# Counters in the work arena are monotone i32: they are cleared long before they could overflow.
+EPOCH_LIMIT = 1 << 18
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one step gives for each of the rows asked for.
+
+    ids: int32 ``[rows]``, the greedy token of each; logits: float32 ``[rows, vocabulary]``.
+    """
+
+    ids: np.ndarray
+    logits: np.ndarray
+
+
+def aligned_zeros(size: int) -> np.ndarray:
+    """``size`` zero bytes (uint8) that start at a multiple of 64."""
+    raw = np.zeros(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size]
+
+
+def pack_matrix(matrix: torch.Tensor, nb: int, out: torch.Tensor) -> None:
+    """Store ``matrix [N, K]`` as ``[ceil(N / nb), K, nb]`` in ``out`` (flat, same dtype); the rest is zero."""
+    rows, columns = matrix.shape
+    whole = rows // nb
+    blocks = out.view(-1, columns, nb)
+    if whole:
+        blocks[:whole].copy_(matrix[: whole * nb].view(whole, nb, columns).transpose(1, 2))
+    if rows % nb:
+        blocks[whole].zero_()
+        blocks[whole, :, : rows % nb].copy_(matrix[whole * nb :].t())
+
+
+def pack_params(manifest: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> np.ndarray:
+    """The params arena (uint8) of a manifest, filled from ``weights``."""
+    import torch
+
+    dtypes = {
+        "bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32,
+        "i32": torch.int32, "i64": torch.int64, "i8": torch.int8, "i1": torch.bool,
+    }  # fmt: skip
+    arena = aligned_zeros(manifest["arenas"]["params"])
+    whole = torch.from_numpy(arena)
+    for entry in manifest["params"]:
+        dtype = dtypes[entry["dtype"]]
+        pieces = []
+        for name in entry["names"]:
+            if name not in weights:
+                raise FleetError(f"the model has no weight named {name}, which the program needs")
+            piece = weights[name].detach()
+            if piece.dtype != dtype:
+                have = str(piece.dtype).removeprefix("torch.")
+                raise FleetError(f"the weight {name} is {have}, the program was compiled for {entry['dtype']}")
+            if piece.is_meta:
+                raise FleetError(f"the weight {name} has no data: a model made from its config alone cannot run")
+            pieces.append(piece.cpu())
+        axis = entry.get("concat", 0)
+        names = ", ".join(entry["names"])
+        try:
+            value = pieces[0] if len(pieces) == 1 else torch.cat(pieces, axis)
+        except RuntimeError:
+            raise FleetError(f"the weights {names} cannot be joined: their shapes differ") from None
+        shape = list(entry["shape"])
+        if list(value.shape) != shape:
+            raise FleetError(f"the weight {names} has the shape {list(value.shape)}, the program wants {shape}")
+        begin = entry["offset"]
+        target = whole[begin : begin + package.size_of(entry)].view(dtype)
+        if entry.get("pack"):
+            pack_matrix(value.contiguous(), entry["pack"], target)
+        else:
+            target.copy_(value.reshape(-1))
+    return arena
+
+
+@functools.lru_cache(maxsize=None)
+def device(name: str) -> Any:
+    """An IREE device: ``cpu`` or a driver's name with an optional ``://path``."""
+    import iree.runtime as rt
+
+    uri = {"cpu": "local-sync"}.get(name, name)
+    driver = uri.partition("://")[0]
+    if driver not in rt.query_available_drivers():
+        raise FleetError(f"unknown device {name}: use cpu, hip or cuda")
+    try:
+        return rt.get_device(uri)
+    except Exception as error:
+        reason = str(error).splitlines()[0].split("; ")
+        text = "; ".join(part for part in reason if ".c:" not in part) or reason[0]
+        raise FleetError(f"the driver of the device {name} is not available: {text}") from None
+
+
+@dataclass
+class State:
+    """Caches of all slots (uint8 arena) and how many positions of each slot are filled."""
+
+    arena: np.ndarray
+    filled: list[int]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class _Call:
+    """The compiled function with its five buffers bound."""
+
+    def __init__(self, vmfb: bytes, arenas: Sequence[np.ndarray], device_name: str) -> None:
+        import iree.runtime as rt
+
+        hal_device = device(device_name)
+        instance = rt.VmInstance()
+        try:
+            module = rt.VmModule.copy_buffer(instance, vmfb)
+            self._context = rt.VmContext(instance, [rt.create_hal_module(instance, hal_device), module])
+            self._function = module.lookup_function("step")
+        except Exception as error:
+            raise FleetError(f"IREE cannot load the program: {str(error).splitlines()[0]}") from None
+        self._keep = []
+        memory = int(rt.MemoryType.HOST_LOCAL | rt.MemoryType.DEVICE_VISIBLE)
+        usage = int(rt.BufferUsage.DEFAULT | rt.BufferUsage.MAPPING)
+        for arena in arenas:
+            buffer = hal_device.allocator.import_host_allocation(arena, memory_type=memory, allowed_usage=usage)
+            self._keep.append(rt.HalBufferView(buffer, (arena.size,), int(rt.HalElementType.INT_8)))
+        self._list = rt.VmVariantList
+
+    def __call__(self, epoch: int) -> None:
+        arguments = self._list(6)
+        for view in self._keep:
+            arguments.push_ref(view)
+        arguments.push_int(epoch)
+        try:
+            self._context.invoke(self._function, arguments, self._list(0))
+        except Exception as error:
+            raise FleetError(f"the step failed: {str(error).splitlines()[0]}") from None
+
+
+class Executable:
+    """A compiled step. ``bind`` gives it weights, ``step`` runs it."""
+
+    def __init__(self, manifest: Mapping[str, Any], vmfb: bytes) -> None:
+        self.manifest = package.check_manifest(dict(manifest))
+        self.vmfb = vmfb
+        self.tokens: int = manifest["tokens"]
+        self.slots: int = manifest["slots"]
+        self.context: int = manifest["context"]
+        self.out_rows: int = manifest["out_rows"]
+        self.state: State | None = None
+        self.params: np.ndarray | None = None
+        self.steps = 0
+        self.launches = 0
+        self._call: _Call | None = None
+        self._epoch = 0
+
+    def __repr__(self) -> str:
+        return (
+            f"Executable(target={self.manifest.get('target')!r}, tokens={self.tokens}, slots={self.slots},"
+            f" context={self.context}, out_rows={self.out_rows})"
+        )
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens there are."""
+        return self.manifest["outputs"]["logits"]["shape"][-1]
+
+    # -- files ---------------------------------------------------------------------------------------
+    def to_bytes(self) -> bytes:
+        """The contents of a ``.fleet`` file."""
+        return package.pack_file(self.manifest, self.vmfb)
+
+    def save(self, path: str | Path) -> None:
+        """Write one ``.fleet`` file (code and manifest, no weights), atomically."""
+        try:
+            cache.write_atomic(Path(path), self.to_bytes())
+        except OSError as error:
+            raise FleetError(f"cannot write {path}: {error.strerror}") from None
+
+    @classmethod
+    def load(cls, path: str | Path) -> Executable:
+        """Read a ``.fleet`` file."""
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise FleetError(f"cannot read {path}: {error.strerror}") from None
+        return cls(*package.unpack_file(data, str(path)))
+
+    # -- weights -------------------------------------------------------------------------------------
+    def shares_params(self, other: Executable) -> bool:
+        """Whether both read the same layout of weights."""
+        mine, theirs = self.manifest, other.manifest
+        return mine["params"] == theirs["params"] and mine["arenas"]["params"] == theirs["arenas"]["params"]
+
+    def shares_state(self, other: Executable) -> bool:
+        """Whether both use the same layout of caches."""
+        keys = ("slots", "context", "layers", "state", "target")
+        mine, theirs = self.manifest, other.manifest
+        return mine["arenas"]["state"] == theirs["arenas"]["state"] and all(
+            mine.get(key) == theirs.get(key) for key in keys
+        )
+
+    def bind(self, weights: Any, *, share: Executable | None = None, device: str = "cpu") -> Executable:
+        """Load weights (name -> tensor, or an object with ``.weights``) and get ready to run.
+
+        ``share``: a bound executable of the same model whose caches, and weights if stored alike, are used too.
+        """
+        if share is not None and (share.params is None or share.state is None):
+            raise FleetError("the executable to share with is not bound")
+        if share is not None and not self.shares_state(share):
+            raise FleetError("these executables cannot share their caches: slots, context or layout differ")
+        if share is not None and self.shares_params(share):
+            self.params = share.params
+        else:
+            mapping = getattr(weights, "weights", weights)
+            if not isinstance(mapping, Mapping):
+                raise FleetError("weights must be a mapping from names to tensors")
+            self.params = pack_params(self.manifest, mapping)
+        sizes = self.manifest["arenas"]
+        if share is not None:
+            self.state = share.state
+        else:
+            self.state = State(aligned_zeros(sizes["state"]), [0] * self.slots)
+        self._work, self._input, self._output = (aligned_zeros(sizes[n]) for n in ("work", "input", "output"))
+        self._inputs = {
+            name: self._view(self._input, offset, [self.out_rows if name == "out_rows" else self.tokens], np.int32)
+            for name, offset in self.manifest["inputs"].items()
+        }
+        outputs = self.manifest["outputs"]
+        self._logits = self._view(self._output, outputs["logits"]["offset"], outputs["logits"]["shape"], np.float32)
+        self._ids = self._view(self._output, outputs["ids"]["offset"], outputs["ids"]["shape"], np.int32)
+        self._status = self._view(self._output, outputs["status"]["offset"], outputs["status"]["shape"], np.int32)
+        self._epoch = 0
+        self._call = _Call(self.vmfb, (self.params, self.state.arena, self._work, self._input, self._output), device)
+        return self
+
+    @staticmethod
+    def _view(arena: np.ndarray, offset: int, shape: Iterable[int], dtype: Any) -> np.ndarray:
+        shape = tuple(shape)
+        count = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        return arena[offset : offset + count].view(dtype).reshape(shape)
+
+    # -- running -------------------------------------------------------------------------------------
+    def _row_array(self, values: Any, name: str) -> np.ndarray:
+        if hasattr(values, "detach"):
+            values = values.detach().cpu().numpy()
+        try:
+            array = np.asarray(values)
+        except ValueError:
+            raise FleetError(f"{name} must be a list of whole numbers") from None
+        if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+            raise FleetError(f"{name} must be a list of whole numbers")
+        return array.astype(np.int64)
+
+    def _check(self, tokens: np.ndarray, positions: np.ndarray, slots: np.ndarray, rows: np.ndarray) -> list[int]:
+        """Check one step's inputs; returns the filled lengths of the slots after it."""
+        count = tokens.size
+        if count == 0:
+            raise FleetError("a step needs at least one row")
+        if count > self.tokens:
+            raise FleetError(f"{count} rows were given, the program takes {self.tokens} a step")
+        for name, array in (("positions", positions), ("slots", slots)):
+            if array.size != count:
+                raise FleetError(f"{array.size} {name} were given for {count} tokens")
+        if rows.size > self.out_rows:
+            raise FleetError(f"{rows.size} output rows were asked for, the program gives {self.out_rows}")
+        filled = list(self.state.filled) if self.state else [0] * self.slots
+        for row in rows.tolist():
+            if not 0 <= row < count:
+                raise FleetError(f"output row {row} is not one of the {count} rows")
+        vocabulary = self.vocabulary
+        by_slot: dict[int, list[int]] = {}
+        for token, position, slot in zip(tokens.tolist(), positions.tolist(), slots.tolist(), strict=True):
+            if not 0 <= token < vocabulary:
+                raise FleetError(f"token {token} is not in the vocabulary of {vocabulary}")
+            if slot == -1:
+                continue
+            if not 0 <= slot < self.slots:
+                raise FleetError(f"slot {slot} does not exist: the program has {self.slots}")
+            if not 0 <= position < self.context:
+                raise FleetError(f"position {position} does not fit the context of {self.context}")
+            by_slot.setdefault(slot, []).append(position)
+        for slot, where in by_slot.items():
+            where.sort()
+            for before, after in zip(where, where[1:], strict=False):
+                if before == after:
+                    raise FleetError(f"position {after} of slot {slot} is given twice")
+                if after != before + 1:
+                    raise FleetError(f"position {after} of slot {slot} does not follow {before}")
+            if where[0] > filled[slot]:
+                raise FleetError(f"position {where[0]} of slot {slot} leaves a gap: {filled[slot]} positions are filled")
+            filled[slot] = where[-1] + 1
+        return filled
+
+    def step(self, tokens: Any, positions: Any, slots: Any, out_rows: Any = None) -> StepResult:
+        """Advance up to ``self.tokens`` rows.
+
+        tokens, positions, slots: whole numbers, one a row; slot -1 marks an idle row. Missing rows are idle.
+        out_rows: the rows whose logits are wanted; by default all rows where the program gives that many,
+        else the last ones. Returns ids int32 ``[O]`` and logits float32 ``[O, V]``.
+        """
+        if self._call is None or self.state is None:
+            raise FleetError("the program has no weights yet: call bind first")
+        rows_of = {name: self._row_array(v, name) for name, v in
+                   (("tokens", tokens), ("positions", positions), ("slots", slots))}  # fmt: skip
+        count = rows_of["tokens"].size
+        if out_rows is None:
+            rows = np.arange(max(0, count - self.out_rows), count)
+        else:
+            rows = self._row_array(out_rows, "out_rows")
+        with self.state.lock:
+            filled = self._check(rows_of["tokens"], rows_of["positions"], rows_of["slots"], rows)
+            for name, array in rows_of.items():
+                self._inputs[name][:count] = array
+                self._inputs[name][count:] = -1 if name == "slots" else 0
+            self._inputs["positions"][:count][rows_of["slots"] < 0] = 0
+            self._inputs["out_rows"][: rows.size] = rows
+            self._inputs["out_rows"][rows.size :] = 0
+            self._launch()
+            self.state.filled[:] = filled
+            return StepResult(self._ids[: rows.size].copy(), self._logits[: rows.size].copy())
+
+    def _launch(self) -> None:
+        assert self._call is not None
+        if self._epoch >= EPOCH_LIMIT:
+            self._work[:] = 0
+            self._epoch = 0
+        self._epoch += 1
+        self._status[...] = 0
+        try:
+            self._call(self._epoch)
+            self._check_status()
+        except FleetError:
+            self._work[:] = 0  # counters of a step that did not end would mislead the next
+            self._epoch = 0
+            raise
+        self.steps += 1
+        self.launches += 1
+
+    def _check_status(self) -> None:
+        status = self._status.reshape(-1)
+        if status[0] == 0:
+            return
+        if status.size >= 3:
+            worker, task = int(status[1]), int(status[2])
+            raise FleetError(f"worker {worker} waits for device task {task} which never completes")
+        raise FleetError(f"a worker waits for device task {int(status[0]) - 1} which never completes")

@@ -1,0 +1,121 @@
+#ifndef FLEET_TRANSFORMS_PASSES_TD
+#define FLEET_TRANSFORMS_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def SetTarget : Pass<"fleet-set-target", "ModuleOp"> {
+  let summary = "attach a predefined target to the module";
+  let description = "Fails on an unknown name. `chiplets` and `workers` override the target's numbers for study.";
+  let options = [
+    Option<"target", "target", "std::string", "\"cpu\"", "cpu, gfx942, gfx950 or sm_90a">,
+    Option<"chiplets", "chiplets", "int64_t", "0", "chiplets (0: the target's)">,
+    Option<"workers", "workers", "int64_t", "0", "workers of a chiplet (0: the target's)">,
+  ];
+  let dependentDialects = ["fleet::FleetDialect"];
+}
+
+def BeginPhase : Pass<"fleet-begin-phase", "ModuleOp"> {
+  let summary = "check that the module is in the phase before";
+  let options = [Option<"expect", "expect", "std::string", "\"\"", "the phase the module must be in">];
+}
+
+def EndPhase : Pass<"fleet-end-phase", "ModuleOp"> {
+  let summary = "verify a phase's output form and name it";
+  let description = [{
+    Fails where the module does not have the form that docs/Rationale.md gives
+    for the phase.
+  }];
+  let options = [Option<"phase", "phase", "std::string", "\"\"", "the phase that ends">];
+}
+
+def ImportStep : Pass<"fleet-import-step", "ModuleOp"> {
+  let summary = "parameters, caches and named ops out of the importer's form; no batch axis";
+  let description = [{
+    From: `@step` with arguments that carry `fleet.input` or `fleet.param`, calls
+    of functions that carry `fleet.op`. To: `fleet.param`, `fleet.state`, named
+    ops. Fails on an unknown `fleet.op` or an argument with neither attribute.
+  }];
+  let dependentDialects = ["fleet::FleetDialect", "linalg::LinalgDialect", "tensor::TensorDialect"];
+}
+
+def MergeContractions : Pass<"fleet-merge-contractions", "ModuleOp"> {
+  let summary = "contractions of one activation become one, their weights concatenated";
+  let description = [{
+    Merges matmuls of one left side by distinct parameters (Q, K and V) whose
+    element-wise epilogues are alike. Results become column slices.
+  }];
+  let dependentDialects = ["fleet::FleetDialect", "linalg::LinalgDialect", "tensor::TensorDialect"];
+}
+
+def FormTasks : Pass<"fleet-form-tasks", "ModuleOp"> {
+  let summary = "outline the step into device tasks with shared bodies";
+  let description = [{
+    A task's root is a contraction with its element-wise epilogue, an
+    attention, a gather of a parameter, an argmax, or an element-wise value that
+    one of these needs. Norms, rotary embeddings and views are computed in the
+    task that uses them. Equal bodies are shared. Fails on any other operation.
+  }];
+  let dependentDialects = ["fleet::FleetDialect", "func::FuncDialect"];
+}
+
+def CutChiplets : Pass<"fleet-cut-chiplets", "ModuleOp"> {
+  let summary = "cut each task's tiles over the target's chiplets";
+  let description = "Columns for a contraction, kv heads for attention, whole otherwise; contiguous, balanced within one tile.";
+  let dependentDialects = ["fleet::FleetDialect"];
+}
+
+def CutWorkers : Pass<"fleet-cut-workers", "ModuleOp"> {
+  let summary = "cut each chiplet task's tiles over the chiplet's workers";
+  let dependentDialects = ["fleet::FleetDialect"];
+}
+
+def TileBodies : Pass<"fleet-tile-bodies", "ModuleOp"> {
+  let summary = "task bodies become loops over their tiles, weights packed by tile";
+  let description = [{
+    A body gets the arguments out, lo and hi. Producers are fused into the loop
+    by the upstream TilingInterface, but for those that a tile needs whole.
+  }];
+  let dependentDialects = ["fleet::FleetDialect", "scf::SCFDialect", "tensor::TensorDialect",
+                           "linalg::LinalgDialect", "affine::AffineDialect"];
+}
+
+def PlaceStep : Pass<"fleet-place-step", "ModuleOp"> {
+  let summary = "every value of the step gets an arena and an offset";
+  let description = "Also writes the manifest: what a loader has to put where.";
+  let dependentDialects = ["fleet::FleetDialect"];
+}
+
+def PlaceBodies : Pass<"fleet-place-bodies", "ModuleOp"> {
+  let summary = "after bufferization: memory scopes, temporaries in the worker's scratch";
+  let description = "Arguments are hbm, temporaries lds at fixed offsets of the last argument.";
+  let dependentDialects = ["fleet::FleetDialect", "memref::MemRefDialect"];
+}
+
+def InsertEvents : Pass<"fleet-insert-events", "ModuleOp"> {
+  let summary = "data dependences between tasks become waits, reduced transitively";
+  let dependentDialects = ["fleet::FleetDialect"];
+}
+
+def ScheduleTasks : Pass<"fleet-schedule-tasks", "ModuleOp"> {
+  let summary = "one static queue for each worker, in list order";
+  let description = "Fails where the queues could deadlock (a wait for a task that stands later).";
+  let dependentDialects = ["fleet::FleetDialect"];
+}
+
+def BuildKernel : Pass<"fleet-build-kernel", "ModuleOp"> {
+  let summary = "one persistent gpu.func, bodies and constant task tables";
+  let dependentDialects = ["fleet::FleetDialect", "gpu::GPUDialect", "memref::MemRefDialect",
+                           "scf::SCFDialect", "arith::ArithDialect", "func::FuncDialect"];
+}
+
+def GenerateTarget : Pass<"fleet-generate-target", "ModuleOp"> {
+  let summary = "run the code generator of the module's target";
+  let description = "Fails where this version has no code generator for the target's backend.";
+}
+
+def BuildPackage : Pass<"fleet-build-package", "ModuleOp"> {
+  let summary = "a fleet.package that says what the packager needs";
+  let dependentDialects = ["fleet::FleetDialect"];
+}
+
+#endif // FLEET_TRANSFORMS_PASSES_TD

@@ -1,0 +1,166 @@
+//===- PlaceStep.cpp
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "fleet/Transforms/Passes.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/Support/MathExtras.h"
+
+namespace mlir::fleet {
+#define GEN_PASS_DEF_PLACESTEP
+#include "fleet/Transforms/Passes.h.inc"
+
+namespace {
+int64_t bytesOf(ShapedType type) {
+  return type.getNumElements() * (type.getElementTypeBitWidth() / 8);
+}
+
+struct PlaceStep : impl::PlaceStepBase<PlaceStep> {
+  llvm::StringMap<int64_t> used;
+
+  int64_t take(StringRef arena, int64_t bytes) {
+    int64_t offset = used[arena];
+    used[arena] = llvm::alignTo(offset + bytes, kArenaAlignment);
+    return offset;
+  }
+
+  void runOnOperation() override {
+    used.clear();
+    ModuleOp module = getOperation();
+    auto step = module.lookupSymbol<func::FuncOp>("step");
+    Block &block = step.getBody().front();
+    OpBuilder b(&getContext());
+    auto hbm = MemoryScopeAttr::get(&getContext(), MemoryScope::Hbm);
+    auto bufferType = [&](Type type) {
+      auto tensor = cast<RankedTensorType>(type);
+      return MemRefType::get(tensor.getShape(), tensor.getElementType(), MemRefLayoutAttrInterface(), hbm);
+    };
+    auto place = [&](StringRef arena, Type type) -> BufferOp {
+      MemRefType memref = bufferType(type);
+      return BufferOp::create(b, step.getLoc(), memref, arena, take(arena, bytesOf(memref)));
+    };
+    auto describe = [&](int64_t offset, ShapedType type) {
+      std::string element;
+      llvm::raw_string_ostream(element) << type.getElementType();
+      return b.getDictionaryAttr({b.getNamedAttr("offset", b.getI64IntegerAttr(offset)),
+                                  b.getNamedAttr("shape", b.getI64ArrayAttr(type.getShape())),
+                                  b.getNamedAttr("dtype", b.getStringAttr(element))});
+    };
+
+    // Parameters in the order in which the tasks first use them: the order of the stream.
+    SmallVector<Attribute> params;
+    SmallVector<NamedAttribute> inputs, outputs;
+    b.setInsertionPointToStart(&block);
+    llvm::DenseMap<Value, Value> buffers;
+    for (auto task : step.getOps<TaskOp>())
+      for (Value operand : task.getOperands())
+        if (auto param = operand.getDefiningOp<ParamOp>(); param && !param.getOffset()) {
+          auto type = cast<RankedTensorType>(param.getType());
+          int64_t offset = take("params", bytesOf(type));
+          param.setOffset(offset);
+          int64_t pack = param.getPack().value_or(0);
+          SmallVector<int64_t> shape(type.getShape());
+          if (pack)
+            shape = {type.getDimSize(0) * pack, type.getDimSize(1)};
+          std::string element;
+          llvm::raw_string_ostream(element) << type.getElementType();
+          params.push_back(b.getDictionaryAttr(
+              {b.getNamedAttr("names", param.getNames()), b.getNamedAttr("concat", b.getI64IntegerAttr(0)),
+               b.getNamedAttr("offset", b.getI64IntegerAttr(offset)), b.getNamedAttr("pack", b.getI64IntegerAttr(pack)),
+               b.getNamedAttr("shape", b.getI64ArrayAttr(shape)), b.getNamedAttr("dtype", b.getStringAttr(element))}));
+          buffers[param] = BufferOp::create(b, param.getLoc(), bufferType(type), "params", offset);
+        }
+    SmallVector<StateOp> states(step.getOps<StateOp>());
+    llvm::stable_sort(states, [](StateOp x, StateOp y) { return x.getLayer() < y.getLayer(); });
+    for (StateOp state : states) {
+      auto type = cast<MemRefType>(state.getType());
+      int64_t offset = take("state", bytesOf(type));
+      state.setOffset(offset);
+      Value buffer = BufferOp::create(b, state.getLoc(), type, "state", offset);
+      state.getResult().replaceAllUsesWith(buffer);
+    }
+    // The order of the input arena is fixed, whichever order the step takes them in.
+    for (StringRef name : {"tokens", "positions", "slots", "out_rows"})
+      for (BlockArgument arg : block.getArguments())
+        if (auto attr = step.getArgAttrOfType<StringAttr>(arg.getArgNumber(), "fleet.input"); attr && attr == name) {
+          BufferOp buffer = place("input", arg.getType());
+          inputs.push_back(b.getNamedAttr(name, describe(buffer.getOffset(), cast<ShapedType>(arg.getType()))));
+          buffers[arg] = buffer;
+        }
+    for (BlockArgument arg : block.getArguments())
+      if (!buffers.contains(arg)) {
+        step.emitError("expected inputs tokens, positions, slots and out_rows, found another");
+        return signalPassFailure();
+      }
+    Operation *ret = block.getTerminator();
+    if (ret->getNumOperands() != 2) {
+      ret->emitError("expected the step to return logits and ids, found ") << ret->getNumOperands() << " values";
+      return signalPassFailure();
+    }
+    for (auto [name, value] : llvm::zip_equal(ArrayRef<StringRef>{"logits", "ids"}, ret->getOperands())) {
+      BufferOp buffer = place("output", value.getType());
+      outputs.push_back(b.getNamedAttr(name, describe(buffer.getOffset(), cast<ShapedType>(value.getType()))));
+      buffers[value] = buffer;
+    }
+    int64_t status = take("output", kArenaAlignment);
+    outputs.push_back(b.getNamedAttr("status", describe(status, RankedTensorType::get({4}, b.getI32Type()))));
+
+    for (TaskOp task : llvm::make_early_inc_range(step.getOps<TaskOp>())) {
+      SmallVector<Value> operands;
+      for (Value operand : task.getOperands())
+        operands.push_back(buffers.lookup(operand) ? buffers.lookup(operand) : operand);
+      Value result = task.getResult(0);
+      if (!buffers.contains(result)) {
+        b.setInsertionPoint(task);
+        buffers[result] = place("work", result.getType());
+      }
+      operands.push_back(buffers[result]);
+      b.setInsertionPoint(task);
+      auto placed = TaskOp::create(b, task.getLoc(), TypeRange(), task.getId(), task.getBody(), operands,
+                                   task.getPartitionAttr(), task.getTraversalAttr(), DenseI64ArrayAttr());
+      placed.getChiplets().takeBody(task.getChiplets());
+    }
+    // Tensors are gone from the step: drop them last to first.
+    ret->setOperands({});
+    for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
+      if (isa<TaskOp, ParamOp, StateOp>(op) && op.getNumResults()) {
+        op.erase();
+      }
+    while (block.getNumArguments())
+      block.eraseArgument(0);
+    step.removeArgAttrsAttr();
+    step.removeResAttrsAttr();
+    step.setType(b.getFunctionType({}, {}));
+
+    auto number = [&](StringRef key) {
+      auto attr = module->getAttrOfType<IntegerAttr>(key);
+      return attr ? attr.getInt() : int64_t(0);
+    };
+    SmallVector<NamedAttribute> arenas;
+    for (StringRef name : {"params", "state", "work", "input", "output"})
+      arenas.push_back(b.getNamedAttr(name, b.getI64IntegerAttr(used[name])));
+    auto tokens = cast<DictionaryAttr>(b.getDictionaryAttr(inputs).get("tokens"));
+    int64_t rows = cast<IntegerAttr>(cast<ArrayAttr>(tokens.get("shape"))[0]).getInt();
+    auto ids = cast<DictionaryAttr>(b.getDictionaryAttr(outputs).get("ids"));
+    int64_t outRows = cast<IntegerAttr>(cast<ArrayAttr>(ids.get("shape"))[0]).getInt();
+    auto target = module->getAttrOfType<TargetAttr>("fleet.target");
+    module->setAttr("fleet.manifest",
+                    b.getDictionaryAttr({b.getNamedAttr("arenas", b.getDictionaryAttr(arenas)),
+                                         b.getNamedAttr("inputs", b.getDictionaryAttr(inputs)),
+                                         b.getNamedAttr("outputs", b.getDictionaryAttr(outputs)),
+                                         b.getNamedAttr("params", b.getArrayAttr(params)),
+                                         b.getNamedAttr("target", b.getStringAttr(target.getName())),
+                                         b.getNamedAttr("tokens", b.getI64IntegerAttr(rows)),
+                                         b.getNamedAttr("out_rows", b.getI64IntegerAttr(outRows)),
+                                         b.getNamedAttr("slots", b.getI64IntegerAttr(number("fleet.slots"))),
+                                         b.getNamedAttr("context", b.getI64IntegerAttr(number("fleet.context"))),
+                                         b.getNamedAttr("layers", b.getI64IntegerAttr(number("fleet.layers")))}));
+  }
+};
+} // namespace
+} // namespace mlir::fleet

@@ -1,0 +1,43 @@
+//===- ScheduleTasks.cpp
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "fleet/Transforms/Passes.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace mlir::fleet {
+#define GEN_PASS_DEF_SCHEDULETASKS
+#include "fleet/Transforms/Passes.h.inc"
+
+namespace {
+struct ScheduleTasks : impl::ScheduleTasksBase<ScheduleTasks> {
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    auto target = module->getAttrOfType<TargetAttr>("fleet.target");
+    auto step = module.lookupSymbol<func::FuncOp>("step");
+    int64_t chiplets = target.getChiplets(), workers = target.getWorkers();
+    std::vector<SmallVector<int64_t>> queues(chiplets * workers);
+    for (auto task : step.getOps<TaskOp>()) {
+      // Queues run in the order of ids, and every wait is for a smaller id, so
+      // the smallest unfinished task can always run: no cycle is possible.
+      for (int64_t id : task.getWaits().value_or(ArrayRef<int64_t>()))
+        if (id >= static_cast<int64_t>(task.getId())) {
+          task.emitError("expected a wait for an earlier task in queue order, found task ") << id;
+          return signalPassFailure();
+        }
+      for (auto part : task.getChiplets().getOps<ChipletTaskOp>())
+        for (auto cu : part.getCus().getOps<CuTaskOp>())
+          queues[part.getChiplet() * workers + cu.getWorker()].push_back(task.getId());
+    }
+    OpBuilder b(step.getBody().front().getTerminator());
+    for (int64_t c = 0; c < chiplets; ++c)
+      for (int64_t w = 0; w < workers; ++w)
+        QueueOp::create(b, step.getLoc(), c, w, queues[c * workers + w]);
+  }
+};
+} // namespace
+} // namespace mlir::fleet

@@ -1,0 +1,68 @@
+//===- fleet-translate.cpp - LLVM dialect to object code
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "fleet/Target/Translate.h"
+
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Support/FileUtilities.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/SourceMgr.h"
+#include "llvm/Support/ToolOutputFile.h"
+
+using namespace mlir;
+namespace cl = llvm::cl;
+
+static cl::opt<std::string> input(cl::Positional, cl::desc("<module of the LLVM dialect>"),
+                                  cl::init("-"));
+static cl::opt<std::string> output("o", cl::desc("output file"), cl::init("-"));
+static cl::opt<bool> toObject("to-object", cl::desc("emit code for a CPU"));
+static cl::opt<std::string> cpu("cpu", cl::desc("CPU name, or native"), cl::init("native"));
+static cl::opt<std::string> features("features", cl::desc("features on top of the CPU's"));
+static cl::opt<fleet::EmitKind>
+    emit("emit", cl::desc("kind of file"), cl::init(fleet::EmitKind::Object),
+         cl::values(clEnumValN(fleet::EmitKind::Object, "obj", "object file"),
+                    clEnumValN(fleet::EmitKind::Assembly, "asm", "assembly"),
+                    clEnumValN(fleet::EmitKind::LLVM, "llvm", "optimised LLVM IR")));
+
+static int fail(const llvm::Twine &message) {
+  llvm::errs() << "error: " << message << "\n";
+  return 1;
+}
+
+int main(int argc, char **argv) {
+  llvm::InitLLVM init(argc, argv);
+  cl::ParseCommandLineOptions(argc, argv, "Fleet: LLVM dialect to object code\n");
+  if (!toObject)
+    return fail("expected --to-object");
+  DialectRegistry registry;
+  fleet::registerTranslationDialects(registry);
+  MLIRContext context(registry);
+  // The plan's attributes stay on the module; they mean nothing here.
+  context.allowUnregisteredDialects();
+  std::string error;
+  auto buffer = openInputFile(input, &error);
+  if (!buffer)
+    return fail(error);
+  llvm::SourceMgr manager;
+  manager.AddNewSourceBuffer(std::move(buffer), llvm::SMLoc());
+  SourceMgrDiagnosticHandler diagnostics(manager, &context);
+  OwningOpRef<ModuleOp> module = parseSourceFile<ModuleOp>(manager, &context);
+  if (!module)
+    return 1;
+  auto file = openOutputFile(output, &error);
+  if (!file)
+    return fail(error);
+  SmallVector<char> code;
+  llvm::raw_svector_ostream stream(code);
+  if (failed(fleet::translateToObject(*module, {emit, cpu, features}, stream)))
+    return 1;
+  file->os() << stream.str();
+  file->keep();
+  return 0;
+}
