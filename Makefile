@@ -6,7 +6,7 @@ PROMPT ?= The capital of France is
 TOKENS ?= 24
 export VENV BUILD
 
-FLEET = PATH=/usr/lib/llvm-22/bin:$$PATH PYTHONPATH=$(BUILD)/python_packages $(VENV)/bin/python -m fleet_mlir
+FLEET = PATH=/usr/lib/llvm-22/bin:$$PATH $(VENV)/bin/fleet
 
 .PHONY: help setup run test test-slow bench format clean
 
@@ -26,7 +26,7 @@ test-slow: setup ## the same with the tests marked slow
 	@scripts/test --slow
 
 bench: setup ## the benchmarks of benchmarks/
-	@PATH=/usr/lib/llvm-22/bin:$$PATH PYTHONPATH=$(BUILD)/python_packages scripts/bench
+	@PATH=/usr/lib/llvm-22/bin:$$PATH scripts/bench
 
 format: ## clang-format and ruff format
 	@git ls-files '*.h' '*.cpp' | xargs -r /usr/lib/llvm-22/bin/clang-format -i

@@ -16,6 +16,7 @@ from .errors import FleetError
 FORMAT = "fleet-executable"
 VERSION = 1
 ARENAS = ("params", "state", "work", "input", "output")
+INPUTS = ("tokens", "positions", "slots", "out_rows")
 DTYPE_BYTES = {"bf16": 2, "f16": 2, "f32": 4, "i32": 4, "i64": 8, "i8": 1, "i1": 1}
 
 # The host side of a step on the cpu: one dispatch with the five arenas, which are used in place (the
@@ -153,10 +154,10 @@ def check_manifest(manifest: Any) -> dict[str, Any]:
 
     inputs, outputs, params = (manifest.get(n) for n in ("inputs", "outputs", "params"))
     need(isinstance(inputs, dict) and isinstance(outputs, dict), "inputs or outputs are missing")
-    for name in ("tokens", "positions", "slots", "out_rows"):
+    for name in INPUTS:
         count = manifest["out_rows" if name == "out_rows" else "tokens"]
         need(name in inputs, f"the input {name} is missing")
-        inside("input", inputs[name], 4 * count, f"the input {name}")
+        inside("input", input_offsets(manifest)[name], 4 * count, f"the input {name}")
     for name in ("logits", "ids", "status"):
         entry = outputs.get(name)
         need(isinstance(entry, dict), f"the output {name} is missing")
@@ -171,6 +172,12 @@ def check_manifest(manifest: Any) -> dict[str, Any]:
         need(not pack or len(entry.get("shape") or ()) == 2, f"{what} is packed but no matrix")
         inside("params", entry.get("offset"), size_of(entry, entry["names"][0]), what)
     return manifest
+
+
+def input_offsets(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Where each input stands in its arena, in bytes (an entry is the offset or ``{offset, ...}``)."""
+    entries = {name: manifest["inputs"].get(name) for name in INPUTS}
+    return {name: e.get("offset") if isinstance(e, dict) else e for name, e in entries.items()}
 
 
 def size_of(entry: dict[str, Any], name: str = "value") -> int:

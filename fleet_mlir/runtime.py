@@ -84,12 +84,16 @@ def pack_params(manifest: Mapping[str, Any], weights: Mapping[str, torch.Tensor]
         except RuntimeError:
             raise FleetError(f"the weights {names} cannot be joined: their shapes differ") from None
         shape = list(entry["shape"])
+        nb = entry.get("pack") or 0
+        padded = nb and len(shape) == 2 and value.dim() == 2
+        if padded and 0 <= shape[0] - value.shape[0] < nb:
+            shape[0] = value.shape[0]  # the last block is filled up with zeros
         if list(value.shape) != shape:
             raise FleetError(f"the weight {names} has the shape {list(value.shape)}, the program wants {shape}")
         begin = entry["offset"]
         target = whole[begin : begin + package.size_of(entry)].view(dtype)
-        if entry.get("pack"):
-            pack_matrix(value.contiguous(), entry["pack"], target)
+        if nb:
+            pack_matrix(value.contiguous(), nb, target)
         else:
             target.copy_(value.reshape(-1))
     return arena
@@ -241,7 +245,7 @@ class Executable:
         self._work, self._input, self._output = (aligned_zeros(sizes[n]) for n in ("work", "input", "output"))
         self._inputs = {
             name: self._view(self._input, offset, [self.out_rows if name == "out_rows" else self.tokens], np.int32)
-            for name, offset in self.manifest["inputs"].items()
+            for name, offset in package.input_offsets(self.manifest).items()
         }
         outputs = self.manifest["outputs"]
         self._logits = self._view(self._output, outputs["logits"]["offset"], outputs["logits"]["shape"], np.float32)

@@ -21,14 +21,18 @@ def check_dtype(dtype: torch.dtype) -> torch.dtype:
     """`dtype` if Fleet stores weights in it, else an error that names it and the way out."""
     if dtype not in DTYPES:
         name = str(dtype).removeprefix("torch.")
-        raise FleetError(f"weights of type {name} are not supported, so convert the model with dtype=torch.bfloat16 or dtype=torch.float32")
+        raise FleetError(
+            f"weights of type {name} are not supported, so convert the model with dtype=torch.bfloat16 or dtype=torch.float32"
+        )
     return dtype
 
 
 def meta_model(config: PretrainedConfig, dtype: torch.dtype | None = None) -> PreTrainedModel:
     """The model of `config` on the meta device: shapes and types alone. Without `dtype`, the config's own, or bfloat16."""
     if getattr(config, "quantization_config", None) is not None:
-        raise FleetError("the model is quantised (quantization_config), and fleet takes bfloat16 or float32 weights alone")
+        raise FleetError(
+            "the model is quantised (quantization_config), and fleet takes bfloat16 or float32 weights alone"
+        )
     dtype = check_dtype(dtype or getattr(config, "dtype", None) or torch.bfloat16)
     try:
         with torch.device("meta"):
@@ -38,7 +42,9 @@ def meta_model(config: PretrainedConfig, dtype: torch.dtype | None = None) -> Pr
     except ValueError as error:
         kind = getattr(config, "model_type", type(config).__name__)
         reason = " ".join(str(error).split())
-        raise FleetError(f"transformers makes no causal language model of type {kind!r}: {reason[:200].rstrip('. ')}") from error
+        raise FleetError(
+            f"transformers makes no causal language model of type {kind!r}: {reason[:200].rstrip('. ')}"
+        ) from error
     return model.eval().requires_grad_(False)
 
 
@@ -52,7 +58,9 @@ def model_dtype(model: nn.Module) -> torch.dtype:
     kinds = {p.dtype for p in model.parameters()}
     if len(kinds) != 1:
         names = ", ".join(sorted(str(k).removeprefix("torch.") for k in kinds))
-        raise FleetError(f"the parameters have several types ({names or 'none'}), and fleet takes one, so convert the model with .to(torch.bfloat16)")
+        raise FleetError(
+            f"the parameters have several types ({names or 'none'}), and fleet takes one, so convert the model with .to(torch.bfloat16)"
+        )
     return check_dtype(kinds.pop())
 
 
@@ -78,12 +86,19 @@ class _Exported(nn.Module):
         self.run = run
 
     def forward(
-        self, tokens: torch.Tensor, positions: torch.Tensor, slots: torch.Tensor, out_rows: torch.Tensor, weights: list[torch.Tensor]
+        self,
+        tokens: torch.Tensor,
+        positions: torch.Tensor,
+        slots: torch.Tensor,
+        out_rows: torch.Tensor,
+        weights: list[torch.Tensor],
     ) -> tuple[torch.Tensor, torch.Tensor]:
         return self.run(tokens, positions, slots, out_rows, weights)
 
 
-def export_step(model: nn.Module, *, tokens: int, slots: int, context: int, out_rows: int) -> tuple[torch.fx.Graph, list[Argument], int]:
+def export_step(
+    model: nn.Module, *, tokens: int, slots: int, context: int, out_rows: int
+) -> tuple[torch.fx.Graph, list[Argument], int]:
     """The tidied graph of one step, what its placeholders are, and the number of layers."""
     model_type = getattr(model.config, "model_type", type(model).__name__)
     model_dtype(model)
@@ -123,7 +138,9 @@ def export_step(model: nn.Module, *, tokens: int, slots: int, context: int, out_
         raise FleetError(f"model type {model_type!r} does not call its base model, so its head cannot be cut off")
     program = program.run_decompositions(get_decomposition_table())
     graph = program.graph_module.graph
-    arguments = [Argument("input", n) for n in ("tokens", "positions", "slots", "out_rows")] + [Argument("param", n) for n in weights]
+    arguments = [Argument("input", n) for n in ("tokens", "positions", "slots", "out_rows")] + [
+        Argument("param", n) for n in weights
+    ]
     for node, _ in zip((n for n in graph.nodes if n.op == "placeholder"), arguments, strict=True):
         node.meta.setdefault("val", None)
     graph = tidy(graph)

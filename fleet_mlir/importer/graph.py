@@ -16,7 +16,13 @@ from torch.fx.node import map_arg
 
 aten = torch.ops.aten
 
-_COPIES = {aten.clone.default, aten.contiguous.default, aten.alias.default, aten.detach.default, aten.lift_fresh_copy.default}
+_COPIES = {
+    aten.clone.default,
+    aten.contiguous.default,
+    aten.alias.default,
+    aten.detach.default,
+    aten.lift_fresh_copy.default,
+}
 _VIEWS = {
     aten.view.default,
     aten.reshape.default,
@@ -52,7 +58,9 @@ class _Tidy:
         """A new call, its value computed on the fake values of its arguments."""
         node = self.new.call_function(target, args, kwargs)
         values = map_arg((args, kwargs), _value)
-        node.meta = {} if like is None else {k: v for k, v in like.meta.items() if k in ("stack_trace", "nn_module_stack")}
+        node.meta = (
+            {} if like is None else {k: v for k, v in like.meta.items() if k in ("stack_trace", "nn_module_stack")}
+        )
         node.meta["val"] = target(*values[0], **values[1])
         return node
 
@@ -127,7 +135,11 @@ class _Tidy:
         """A concatenation, without a batch of one."""
         parts = [self.plain(self.env[n]) for n in node.args[0]]
         dim = (node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)) % _value(node).dim()
-        if _value(node).dim() > 2 and dim > 0 and all(_value(p).dim() == _value(node).dim() and _value(p).shape[0] == 1 for p in parts):
+        if (
+            _value(node).dim() > 2
+            and dim > 0
+            and all(_value(p).dim() == _value(node).dim() and _value(p).shape[0] == 1 for p in parts)
+        ):
             return _Lazy(self.batched(self.emit(aten.cat.default, [self.rows(p) for p in parts], dim - 1, like=node)))
         return _Lazy(self.emit(aten.cat.default, parts, dim, like=node))
 

@@ -72,7 +72,12 @@ def outline_operators(module: ir.Module) -> None:
         if len(scalars) != len(names):
             raise RuntimeError(f"fleet.{name} has {len(scalars)} scalars instead of {len(names)}")
         results = [r.type for r in op.results]
-        key = (name, tuple(str(v.type) for v in tensors), tuple(str(t) for t in results), tuple(str(s) for s in scalars))
+        key = (
+            name,
+            tuple(str(v.type) for v in tensors),
+            tuple(str(t) for t in results),
+            tuple(str(s) for s in scalars),
+        )
         if key not in functions:
             symbol = f"fleet.{name}.{len(functions)}"
             functions[key] = symbol
@@ -112,7 +117,9 @@ def lower(graph: Graph, arguments: list[Argument], attributes: dict[str, int]) -
             reason = " ".join(str(error).split())
             raise FleetError(f"torch-mlir cannot lower this model: {reason[:300].rstrip('. ')}") from error
         step = next(
-            op for op in module.body.operations if op.operation.name == "func.func" and ir.StringAttr(op.attributes["sym_name"]).value == "step"
+            op
+            for op in module.body.operations
+            if op.operation.name == "func.func" and ir.StringAttr(op.attributes["sym_name"]).value == "step"
         )
         step.attributes["arg_attrs"] = ir.ArrayAttr.get(
             [ir.DictAttr.get({f"fleet.{a.kind}": ir.StringAttr.get(a.name)}) for a in arguments]

@@ -121,7 +121,13 @@ def _(x, cos, sin):
 
 @_define("attention(Tensor q, Tensor k, Tensor v, Tensor slots, Tensor positions, int layer, float scale) -> Tensor")
 def _attention(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, slots: torch.Tensor, positions: torch.Tensor, layer: int, scale: float
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    slots: torch.Tensor,
+    positions: torch.Tensor,
+    layer: int,
+    scale: float,
 ) -> torch.Tensor:
     """q `TxHxD`, k and v `TxGxD`, slots and positions `Txi32` -> `TxHxD`.
 

@@ -71,13 +71,19 @@ def _attention(
             f"{who} of layer {layer} attends within a sliding window of {window}, which fleet does not support; "
             f"a context of at most {window} needs no window"
         )
-    for name, what in (("softcap", "softcapping of scores"), ("s_aux", "attention sinks"), ("position_bias", "a position bias")):
+    for name, what in (
+        ("softcap", "softcapping of scores"),
+        ("s_aux", "attention sinks"),
+        ("position_bias", "a position bias"),
+    ):
         if kwargs.get(name) is not None:
             raise FleetError(f"{who} of layer {layer} uses {what} ({name}), which fleet does not support")
     if kwargs.get("is_causal", getattr(module, "is_causal", True)) is False:
         raise FleetError(f"{who} of layer {layer} is not causal, and fleet compiles decoders alone")
     if q.shape[-1] != v.shape[-1]:
-        raise FleetError(f"{who} of layer {layer} has values of {v.shape[-1]} beside queries of {q.shape[-1]}, which fleet does not support")
+        raise FleetError(
+            f"{who} of layer {layer} has values of {v.shape[-1]} beside queries of {q.shape[-1]}, which fleet does not support"
+        )
     step.layers.append(layer)
     scale = float(q.shape[-1] ** -0.5 if scaling is None else scaling)
     flat = [x.transpose(1, 2).reshape(x.shape[2], x.shape[1], x.shape[3]) for x in (q, k, v)]
@@ -98,7 +104,12 @@ def _rms_eps(module: nn.Module) -> float | None:
     """The epsilon of a module that computes an RMSNorm, None for any other module."""
     names = [n for n, _ in module.named_parameters()]
     eps = getattr(module, "variance_epsilon", getattr(module, "eps", None))
-    if names != ["weight"] or module.weight.dim() != 1 or not isinstance(eps, float) or any(True for _ in module.children()):
+    if (
+        names != ["weight"]
+        or module.weight.dim() != 1
+        or not isinstance(eps, float)
+        or any(True for _ in module.children())
+    ):
         return None
     made = torch.Generator().manual_seed(0)
     width = module.weight.shape[0]
@@ -110,7 +121,7 @@ def _rms_eps(module: nn.Module) -> float | None:
             got = torch.func.functional_call(module, {"weight": weight}, (x,))
             want = fleet.rms_norm(x, weight, eps)
         same = isinstance(got, torch.Tensor) and torch.allclose(got, want, rtol=1e-4, atol=1e-6)
-    except Exception:  # noqa: BLE001  (a module that does not take one tensor is no norm)
+    except Exception:
         return None
     return eps if same else None
 
@@ -167,7 +178,7 @@ def _check_rotary(function: Callable, dim: int, width: int, model_type: str) -> 
         with torch.no_grad():
             got, want = function(q, k, cos, sin), _rotary(q, k, cos, sin)
         same = all(a.shape == b.shape and torch.allclose(a, b, atol=1e-4) for a, b in zip(got, want, strict=True))
-    except Exception as error:  # noqa: BLE001  (any failure means another signature)
+    except Exception as error:
         raise FleetError(
             f"the rotary embedding of model type {model_type!r} does not take (q, k, cos [1, T, {width}], sin) "
             f"as fleet's does: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
@@ -187,7 +198,9 @@ def _head_dim(model: nn.Module) -> int:
 def _check_rope_type(module: nn.Module) -> None:
     kind = getattr(module, "rope_type", None)
     if isinstance(kind, str) and kind in ("dynamic", "longrope"):
-        raise FleetError(f"the rotary embedding is of type {kind!r}, whose frequencies change with the context, which fleet does not support")
+        raise FleetError(
+            f"the rotary embedding is of type {kind!r}, whose frequencies change with the context, which fleet does not support"
+        )
 
 
 @contextlib.contextmanager
@@ -200,7 +213,9 @@ def patched(model: nn.Module) -> Iterator[None]:
     model_type = getattr(model.config, "model_type", type(model).__name__)
     base = getattr(model, "base_model", model)
     if base is model or model.get_output_embeddings() is None:
-        raise FleetError(f"{type(model).__name__} has no language-model head, and fleet compiles causal language models")
+        raise FleetError(
+            f"{type(model).__name__} has no language-model head, and fleet compiles causal language models"
+        )
     with contextlib.ExitStack() as undo:
         configs = {id(m.config): m.config for m in model.modules() if hasattr(m, "config")}
         for config in configs.values():
@@ -220,7 +235,9 @@ def patched(model: nn.Module) -> Iterator[None]:
                 module.__dict__["forward"] = forward
 
         dim = _head_dim(model)
-        widths = [2 * m.inv_freq.numel() for m in model.modules() if isinstance(getattr(m, "inv_freq", None), torch.Tensor)]
+        widths = [
+            2 * m.inv_freq.numel() for m in model.modules() if isinstance(getattr(m, "inv_freq", None), torch.Tensor)
+        ]
         for name in {type(m).__module__ for m in model.modules()}:
             source = sys.modules[name]
             function = getattr(source, ROTARY, None)
@@ -240,7 +257,9 @@ def patched(model: nn.Module) -> Iterator[None]:
         yield
 
 
-def run_step(model: nn.Module, tokens: torch.Tensor, step: Step, weights: dict[str, torch.Tensor] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+def run_step(
+    model: nn.Module, tokens: torch.Tensor, step: Step, weights: dict[str, torch.Tensor] | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """One step of a patched model: tokens `Txi32` -> logits `OxV` f32, ids `Oxi32`. `weights` replace the model's own, by name."""
     token = _step.set(step)
     try:

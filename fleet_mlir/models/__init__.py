@@ -101,14 +101,18 @@ def _buffers(model: PreTrainedModel) -> dict[str, torch.Tensor]:
         try:
             with torch.device("cpu"):
                 real = type(module)(config=module.config)
-        except Exception as error:  # noqa: BLE001  (whatever a foreign constructor raises)
+        except Exception as error:
             raise FleetError(f"the buffer {names[0]!r} of {path} cannot be computed: {_one_line(error)}") from error
         for name in names:
             made[f"{path}.{name}"] = real._buffers[name].detach()
     return made
 
 
-def _assemble(model: PreTrainedModel, stored: dict[str, tuple[Callable[[], torch.Tensor], tuple[int, ...], torch.dtype]], where: str) -> Weights:
+def _assemble(
+    model: PreTrainedModel,
+    stored: dict[str, tuple[Callable[[], torch.Tensor], tuple[int, ...], torch.dtype]],
+    where: str,
+) -> Weights:
     """Match what is stored with what the model expects: every name there, every shape equal, tied names resolved."""
     computed = _buffers(model)
     names: dict[int, list[str]] = {}
@@ -126,9 +130,13 @@ def _assemble(model: PreTrainedModel, stored: dict[str, tuple[Callable[[], torch
             raise FleetError(f"{where} lacks the tensor {name!r}")
         reader, shape, kind = stored[found]
         if shape != tuple(tensor.shape):
-            raise FleetError(f"tensor {found!r} of {where} has the shape {list(shape)} where the model expects {list(tensor.shape)}")
+            raise FleetError(
+                f"tensor {found!r} of {where} has the shape {list(shape)} where the model expects {list(tensor.shape)}"
+            )
         if not kind.is_floating_point:
-            raise FleetError(f"tensor {found!r} of {where} is of type {str(kind).removeprefix('torch.')}, and weights must be floating point")
+            raise FleetError(
+                f"tensor {found!r} of {where} is of type {str(kind).removeprefix('torch.')}, and weights must be floating point"
+            )
         readers[name] = (reader, tensor.dtype)
     return Weights(readers)
 
@@ -166,7 +174,9 @@ def _folder_config(folder: Path) -> PretrainedConfig:
         return AutoConfig.for_model(**record)
     except ValueError as error:
         if "Unrecognized model identifier" in str(error):
-            raise FleetError(f"{file} names the unknown architecture {kind[:60]!r}, and fleet runs no code of a checkpoint") from error
+            raise FleetError(
+                f"{file} names the unknown architecture {kind[:60]!r}, and fleet runs no code of a checkpoint"
+            ) from error
         raise FleetError(f"{file} is not a sound configuration: {_one_line(error)}") from error
     except Exception as error:
         raise FleetError(f"{file} is not a sound configuration: {_one_line(error)}") from error
@@ -195,7 +205,9 @@ def _from_folder(folder: Path, dtype: torch.dtype | None) -> LoadedModel:
     return LoadedModel(config, weights, tokenizer, dtype, _factory(config, dtype))
 
 
-def _renamed(model: PreTrainedModel, entries: dict[str, safetensors.Entry], folder: Path) -> dict[str, safetensors.Entry]:
+def _renamed(
+    model: PreTrainedModel, entries: dict[str, safetensors.Entry], folder: Path
+) -> dict[str, safetensors.Entry]:
     """The entries by the names of the model of today: transformers renames weights of older checkpoints."""
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import WeightRenaming, rename_source_key
@@ -236,7 +248,9 @@ def _gguf_tensors(path: Path, model: PreTrainedModel, dtype: torch.dtype) -> dic
 
     # The reader has no switch for its progress bar.
     with mock.patch.object(reading, "tqdm", lambda values, **_: values):
-        return reading.load_gguf_checkpoint(str(path), return_tensors=True, model_to_load=model, torch_dtype=dtype)["tensors"]
+        return reading.load_gguf_checkpoint(str(path), return_tensors=True, model_to_load=model, torch_dtype=dtype)[
+            "tensors"
+        ]
 
 
 def _from_object(model: nn.Module, dtype: torch.dtype | None) -> LoadedModel:

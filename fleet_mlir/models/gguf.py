@@ -125,7 +125,7 @@ def check(path: Path) -> tuple[str, int]:
                     raise reader.fail(f"{what} has the unknown type {kind}")
                 block, width = sizes[kind]
                 count = math.prod(shape)
-                if count == 0 or shape and shape[0] % block:
+                if count == 0 or (shape and shape[0] % block):
                     raise reader.fail(f"{what} has the shape {shape}, which does not divide into blocks of {block}")
                 if offset % alignment:
                     raise reader.fail(f"{what} lies at {offset}, which is not a multiple of {alignment}")
@@ -136,7 +136,9 @@ def check(path: Path) -> tuple[str, int]:
     before, last = 0, ""
     for name, (begin, end) in sorted(infos.items(), key=lambda item: item[1]):
         if end > room:
-            raise reader.fail(f"tensor {name!r} lies at bytes {begin} to {end}, outside the {max(room, 0)} bytes of data")
+            raise reader.fail(
+                f"tensor {name!r} lies at bytes {begin} to {end}, outside the {max(room, 0)} bytes of data"
+            )
         if begin < before:
             raise reader.fail(f"tensors {last!r} and {name!r} overlap")
         before, last = end, name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import dataclass
@@ -91,12 +92,16 @@ def read_header(path: Path) -> dict[str, Entry]:
         with path.open("rb") as file:
             first = file.read(8)
             if first[:2] in (b"PK", b"\x80\x02", b"\x80\x04"):
-                raise FleetError(f"{path} is a pickle or zip file under the name of safetensors, and fleet does not load code")
+                raise FleetError(
+                    f"{path} is a pickle or zip file under the name of safetensors, and fleet does not load code"
+                )
             if len(first) < 8:
                 raise FleetError(f"{path} is truncated: {size} bytes hold no safetensors header")
             length = int.from_bytes(first, "little")
             if length > min(size - 8, _MOST_HEADER):
-                raise FleetError(f"{path} is corrupt or truncated: its header claims {length} bytes, and the file has {size}")
+                raise FleetError(
+                    f"{path} is corrupt or truncated: its header claims {length} bytes, and the file has {size}"
+                )
             header = parse_json(file.read(length), f"the header of {path}")
     except OSError as error:
         raise FleetError(f"cannot read {path}: {error.strerror}") from error
@@ -117,14 +122,16 @@ def read_header(path: Path) -> dict[str, Entry]:
             raise FleetError(f"{where} has malformed data_offsets")
         begin, end = offsets
         if end > room or begin > end:
-            raise FleetError(f"{where} lies at bytes {begin} to {end}, outside the {room} bytes of data, so the file is corrupt or truncated")
+            raise FleetError(
+                f"{where} lies at bytes {begin} to {end}, outside the {room} bytes of data, so the file is corrupt or truncated"
+            )
         need = math.prod(shape) * DTYPES[kind].itemsize
         if end - begin != need:
             raise FleetError(f"{where} has {end - begin} bytes where its shape {shape} of {kind} needs {need}")
         entries[name] = Entry(path, 8 + length + begin, DTYPES[kind], tuple(shape))
         spans.append((begin, end, name))
     spans.sort()
-    for (_, end, one), (begin, _, other) in zip(spans, spans[1:], strict=False):
+    for (_, end, one), (begin, _, other) in itertools.pairwise(spans):
         if begin < end:
             raise FleetError(f"tensors {one!r} and {other!r} of {path} overlap")
     return entries
@@ -132,8 +139,16 @@ def read_header(path: Path) -> dict[str, Entry]:
 
 def _plain(name: Any, folder: Path) -> Path:
     """A shard's path; its name must be that of a file in the folder and nothing else."""
-    if not isinstance(name, str) or not name.endswith(".safetensors") or name != Path(name).name or "\\" in name or "\0" in name:
-        raise FleetError(f"the index of {folder} names the shard {str(name)[:80]!r}, which is not a plain .safetensors file name")
+    if (
+        not isinstance(name, str)
+        or not name.endswith(".safetensors")
+        or name != Path(name).name
+        or "\\" in name
+        or "\0" in name
+    ):
+        raise FleetError(
+            f"the index of {folder} names the shard {str(name)[:80]!r}, which is not a plain .safetensors file name"
+        )
     path = folder / name
     if not path.is_file():
         raise FleetError(f"the index of {folder} names the shard {name!r}, which is not there")
@@ -144,17 +159,25 @@ def read_folder(folder: Path) -> dict[str, Entry]:
     """The tensors of a checkpoint folder, of one file or of shards with their index."""
     index = folder / INDEX
     if not index.exists():
-        files = [folder / "model.safetensors"] if (folder / "model.safetensors").is_file() else sorted(folder.glob("*.safetensors"))
+        files = (
+            [folder / "model.safetensors"]
+            if (folder / "model.safetensors").is_file()
+            else sorted(folder.glob("*.safetensors"))
+        )
         if not files:
             pickled = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl"))
             if pickled:
-                raise FleetError(f"{folder} holds its weights as pickles ({pickled[0]}), which can run code, so convert them to safetensors")
+                raise FleetError(
+                    f"{folder} holds its weights as pickles ({pickled[0]}), which can run code, so convert them to safetensors"
+                )
             raise FleetError(f"{folder} holds no .safetensors file")
         entries: dict[str, Entry] = {}
         for file in files:
             for name, entry in read_header(file).items():
                 if name in entries:
-                    raise FleetError(f"tensor {name!r} stands in both {entries[name].file.name} and {file.name} of {folder}")
+                    raise FleetError(
+                        f"tensor {name!r} stands in both {entries[name].file.name} and {file.name} of {folder}"
+                    )
                 entries[name] = entry
         return entries
     places = read_json(index).get("weight_map")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
 import pytest
+from fleet_mlir.dialects import arith, fleet, func, gpu, linalg, tensor
+from fleet_mlir.passmanager import PassManager
 
-ir = pytest.importorskip("fleet_mlir.ir", reason="the bindings are not built")
-
-from fleet_mlir.dialects import arith, fleet, func, gpu, linalg, tensor  # noqa: E402
-from fleet_mlir.passmanager import PassManager  # noqa: E402
+from fleet_mlir import ir
 
 STEP = """
 func.func @step(%a: tensor<4xf32>) -> tensor<4xf32> {
@@ -122,12 +120,9 @@ def test_type_ids_do_not_depend_on_load_order(order):
     terminator of the body is then not seen as one, and equal params are not merged.
     """
     script = f"""
-import ctypes, glob, os, sys
-import fleet_mlir
+import ctypes, glob, os
 if {order!r} == "libMLIR first":
-    libs = [p for p in {os.environ.get("FLEET_LIBMLIR", "")!r}.split(":") if p]
-    libs += glob.glob("/usr/lib/llvm-22/lib/libMLIR.so.22*")
-    ctypes.CDLL(libs[0], mode=os.RTLD_LOCAL | os.RTLD_NOW)
+    ctypes.CDLL(glob.glob("/usr/lib/llvm-22/lib/libMLIR.so.22*")[0], mode=os.RTLD_LOCAL | os.RTLD_NOW)
 from fleet_mlir import ir
 from fleet_mlir.passmanager import PassManager
 with ir.Context():
@@ -140,6 +135,6 @@ loaded = {{os.path.realpath(l.split()[-1]) for l in open("/proc/self/maps") if "
 assert len(loaded) == 1, loaded
 print("ok")
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip() == "ok"

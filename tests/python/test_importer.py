@@ -22,7 +22,12 @@ from fleet_mlir.errors import FleetError
 from fleet_mlir.importer import Cache, Step, import_step, patched, run_step, use_cache
 
 SMALL = dict(
-    hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, vocab_size=128, max_position_embeddings=64
+    hidden_size=64,
+    intermediate_size=96,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    vocab_size=128,
+    max_position_embeddings=64,
 )
 GROUPED = dict(SMALL, num_key_value_heads=2)
 CONFIGS = {

@@ -17,7 +17,12 @@ from fleet_mlir.importer import named_weights
 from fleet_mlir.models import gguf, load
 
 SMALL = dict(
-    hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, vocab_size=64, max_position_embeddings=64
+    hidden_size=32,
+    intermediate_size=48,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    vocab_size=64,
+    max_position_embeddings=64,
 )
 
 
@@ -41,7 +46,9 @@ def refused(what, words: str) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("size", ["100GB", "20KB"])
-@pytest.mark.parametrize("config", [LlamaConfig(**SMALL), LlamaConfig(**SMALL, tie_word_embeddings=True), GPTNeoXConfig(**SMALL)])
+@pytest.mark.parametrize(
+    "config", [LlamaConfig(**SMALL), LlamaConfig(**SMALL, tie_word_embeddings=True), GPTNeoXConfig(**SMALL)]
+)
 def test_a_folder_gives_the_weights_that_were_saved(tmp_path, config, size, dtype):
     model = make(config, dtype)
     model.save_pretrained(tmp_path, max_shard_size=size)
@@ -52,7 +59,9 @@ def test_a_folder_gives_the_weights_that_were_saved(tmp_path, config, size, dtyp
     for name, tensor in want.items():
         assert loaded.weights[name].dtype == tensor.dtype
         assert torch.equal(loaded.weights[name], tensor), name
-    assert {n: tuple(t.shape) for n, t in named_weights(loaded.model_factory()).items()} == {n: tuple(t.shape) for n, t in want.items()}
+    assert {n: tuple(t.shape) for n, t in named_weights(loaded.model_factory()).items()} == {
+        n: tuple(t.shape) for n, t in want.items()
+    }
     assert loaded.model_factory(torch.bfloat16).dtype == torch.bfloat16
 
 
@@ -146,7 +155,10 @@ def test_a_truncated_file_is_refused(folder):
         ("[]", "not a JSON object"),
         ("\x00\x01garbage", "not valid JSON"),
         ("{}", "names no model_type"),
-        ('{"model_type": "no_such_model", "auto_map": {"AutoConfig": "evil.Config"}}', "unknown architecture 'no_such_model'"),
+        (
+            '{"model_type": "no_such_model", "auto_map": {"AutoConfig": "evil.Config"}}',
+            "unknown architecture 'no_such_model'",
+        ),
         ('{"model_type": 7}', "names no model_type"),
         ('{"model_type": "llama", "hidden_size": "wide"}', "config"),
         ('{"model_type": "llama", "num_hidden_layers": 1000000000}', "1000000000 layers"),
@@ -207,7 +219,12 @@ def small_gguf(
     offset=0, data=128,
 ) -> bytes:  # fmt: skip
     head = magic + struct.pack("<IQQ", version, tensors, pairs) + text(key) + struct.pack("<I", kind) + value
-    head += text(name) + struct.pack("<I", len(shape)) + b"".join(struct.pack("<Q", d) for d in shape) + struct.pack("<IQ", ggml, offset)
+    head += (
+        text(name)
+        + struct.pack("<I", len(shape))
+        + b"".join(struct.pack("<Q", d) for d in shape)
+        + struct.pack("<IQ", ggml, offset)
+    )
     return head + bytes(-len(head) % 32) + bytes(data)
 
 

@@ -45,6 +45,7 @@ int main(int argc, char **argv) {
   MLIRContext context(registry);
   // The plan's attributes stay on the module; they mean nothing here.
   context.allowUnregisteredDialects();
+  context.printOpOnDiagnostic(false);
   std::string error;
   auto buffer = openInputFile(input, &error);
   if (!buffer)

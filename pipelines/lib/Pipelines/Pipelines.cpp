@@ -15,7 +15,6 @@
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
 #include "mlir/Pass/PassManager.h"
@@ -43,7 +42,7 @@ static void buildPhase(OpPassManager &pm, StringRef phase) {
     pm.addPass(createMergeContractions());
     cleanUp(pm);
     pm.addPass(createFormTasks());
-    pm.addPass(createLinalgElementwiseOpFusionPass());
+    pm.addPass(createFuseElementwise());
     cleanUp(pm);
   } else if (phase == "chiplets") {
     pm.addPass(createCutChiplets());

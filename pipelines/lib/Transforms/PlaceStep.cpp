@@ -97,12 +97,13 @@ struct PlaceStep : impl::PlaceStepBase<PlaceStep> {
         step.emitError("expected inputs tokens, positions, slots and out_rows, found another");
         return signalPassFailure();
       }
+    constexpr StringRef results[] = {"logits", "ids"};
     Operation *ret = block.getTerminator();
     if (ret->getNumOperands() != 2) {
       ret->emitError("expected the step to return logits and ids, found ") << ret->getNumOperands() << " values";
       return signalPassFailure();
     }
-    for (auto [name, value] : llvm::zip_equal(ArrayRef<StringRef>{"logits", "ids"}, ret->getOperands())) {
+    for (auto [name, value] : llvm::zip_equal(results, ret->getOperands())) {
       BufferOp buffer = place("output", value.getType());
       outputs.push_back(b.getNamedAttr(name, describe(buffer.getOffset(), cast<ShapedType>(value.getType()))));
       buffers[value] = buffer;

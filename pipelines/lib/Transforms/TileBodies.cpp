@@ -15,6 +15,7 @@
 #include "mlir/Dialect/SCF/Transforms/TileUsingInterface.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
 
 namespace mlir::fleet {
 #define GEN_PASS_DEF_TILEBODIES
@@ -75,7 +76,8 @@ struct TileBodies : impl::TileBodiesBase<TileBodies> {
       init = own.getDpsInitOperand(0);
     }
     init->set(out);
-    if (partition.getKind() == PartitionKind::Whole)
+    // One tile: nothing to loop over. The range is [0, 1) for who runs it.
+    if (partition.getTiles() == 1)
       return success();
 
     SmallVector<int64_t> tileSizes;
@@ -98,19 +100,25 @@ struct TileBodies : impl::TileBodiesBase<TileBodies> {
     rewriter.setInsertionPoint(dps);
     FailureOr<scf::SCFTileAndFuseResult> result =
         scf::tileConsumerAndFuseProducersUsingSCF(rewriter, cast<TilingInterface>(dps.getOperation()), options);
-    if (failed(result) || result->loops.size() > 1)
+    if (failed(result) || result->loops.size() != 1)
       return body.emitError("expected a body that can be tiled by the partition of its tasks");
-    if (result->loops.empty()) {
-      // One tile: nothing to loop over. The range is [0, 1) for who runs it.
-      terminator->setOperand(0, result->replacements.lookup(root));
-    } else {
-      auto loop = cast<scf::ForOp>(result->loops.front().getOperation());
-      rewriter.setInsertionPoint(loop);
-      Value size = arith::ConstantIndexOp::create(rewriter, loc, partition.getSize());
-      loop.setLowerBound(arith::MulIOp::create(rewriter, loc, lo, size));
-      loop.setUpperBound(arith::MulIOp::create(rewriter, loc, hi, size));
-      terminator->setOperand(0, result->replacements.lookup(root));
-    }
+    auto loop = cast<scf::ForOp>(result->loops.front().getOperation());
+    rewriter.setInsertionPoint(loop);
+    Value size = arith::ConstantIndexOp::create(rewriter, loc, partition.getSize());
+    loop.setLowerBound(arith::MulIOp::create(rewriter, loc, lo, size));
+    loop.setUpperBound(arith::MulIOp::create(rewriter, loc, hi, size));
+    terminator->setOperand(0, result->replacements.lookup(root));
+    // The untiled root may write caches: nothing but its lack of uses says it is dead.
+    dps->erase();
+    // What was fused into the loop is dead outside it.
+    SmallVector<Operation *> inner;
+    body.walk<WalkOrder::PreOrder>([&](Operation *op) {
+      if (op != body && !isa_and_present<linalg::LinalgOp>(op->getParentOp()))
+        inner.push_back(op);
+    });
+    for (Operation *op : llvm::reverse(inner))
+      if (isOpTriviallyDead(op))
+        op->erase();
     return success();
   }
 

@@ -47,6 +47,15 @@ def MergeContractions : Pass<"fleet-merge-contractions", "ModuleOp"> {
   let dependentDialects = ["fleet::FleetDialect", "linalg::LinalgDialect", "tensor::TensorDialect"];
 }
 
+def FuseElementwise : Pass<"fleet-fuse-elementwise", "ModuleOp"> {
+  let summary = "chains of element-wise generics in task bodies become one";
+  let description = [{
+    The upstream fusion of producers with one use; unlike the upstream pass it
+    leaves reshapes and contractions alone.
+  }];
+  let dependentDialects = ["linalg::LinalgDialect"];
+}
+
 def FormTasks : Pass<"fleet-form-tasks", "ModuleOp"> {
   let summary = "outline the step into device tasks with shared bodies";
   let description = [{
@@ -111,6 +120,10 @@ def BuildKernel : Pass<"fleet-build-kernel", "ModuleOp"> {
 def GenerateTarget : Pass<"fleet-generate-target", "ModuleOp"> {
   let summary = "run the code generator of the module's target";
   let description = "Fails where this version has no code generator for the target's backend.";
+  let dependentDialects = ["affine::AffineDialect", "arith::ArithDialect", "cf::ControlFlowDialect",
+                           "func::FuncDialect", "index::IndexDialect", "linalg::LinalgDialect", "LLVM::LLVMDialect",
+                           "math::MathDialect", "memref::MemRefDialect", "scf::SCFDialect", "ub::UBDialect",
+                           "vector::VectorDialect"];
 }
 
 def BuildPackage : Pass<"fleet-build-package", "ModuleOp"> {

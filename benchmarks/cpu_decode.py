@@ -1,0 +1,145 @@
+"""Fleet against Hugging Face on one cpu thread, in one process: greedy decode and prefill of one model.
+
+Correctness comes first: the greedy tokens of both must agree (ties apart) before a time is printed.
+Prints one JSON object. Only ratios from one run mean anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from fleet_mlir import cli  # noqa: E402
+from fleet_mlir.llm import LLM  # noqa: E402
+
+TEXT = "The history of the steam engine begins long before the railways. "
+
+
+def bandwidth(size: int = 1 << 28, repeats: int = 7) -> float:
+    """Bytes per second of one thread that reads (a sum over f32), the best of some runs."""
+    data = torch.ones(size // 4)
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        data.sum()
+        best = min(best, time.perf_counter() - start)
+    return size / best
+
+
+@torch.inference_mode()
+def reference(model: Any, ids: list[int], count: int) -> tuple[list[int], list[float], float, list[torch.Tensor]]:
+    """Greedy ids, seconds of each decode step, seconds of the prefill, and the logits behind each id."""
+    start = time.perf_counter()
+    out = model(torch.tensor([ids]), use_cache=True, logits_to_keep=1)
+    token = int(out.logits[0, -1].argmax())
+    prefill = time.perf_counter() - start
+    tokens, logits, seconds = [token], [out.logits[0, -1].float()], []
+    for _ in range(count - 1):
+        start = time.perf_counter()
+        out = model(torch.tensor([[token]]), past_key_values=out.past_key_values, use_cache=True)
+        token = int(out.logits[0, -1].argmax())
+        seconds.append(time.perf_counter() - start)
+        tokens.append(token)
+        logits.append(out.logits[0, -1].float())
+    return tokens, seconds, prefill, logits
+
+
+def fleet(llm: LLM, ids: list[int], count: int) -> tuple[list[int], list[float], float]:
+    """The same with Fleet."""
+    start = time.perf_counter()
+    token = llm.prefill(ids)[0]
+    prefill = time.perf_counter() - start
+    tokens, seconds = [token], []
+    for index in range(count - 1):
+        start = time.perf_counter()
+        token = int(llm.decode_step.step([token], [len(ids) + index], [0]).ids[0])
+        seconds.append(time.perf_counter() - start)
+        tokens.append(token)
+    return tokens, seconds, prefill
+
+
+def verdict(ours: list[int], theirs: list[int], logits: list[torch.Tensor], tolerance: float = 2e-2) -> str:
+    """``equal``, or ``tie at N`` where the first difference is within the tolerance; else an error."""
+    for index, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        if a != b:
+            row = logits[index]
+            margin, allowed = float(row[b] - row[a]), 2 * tolerance * float(row.abs().max())
+            if margin > allowed:
+                raise SystemExit(f"wrong: token {index} is {a}, the reference says {b} (margin {margin:.3g})")
+            return f"tie at {index} (margin {margin:.3g})"
+    return "equal"
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="smollm2")
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--prompt-tokens", type=int, default=200)
+    parser.add_argument("--prefill", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    llm = LLM(cli.model_path(args.model), context=512, prefill=args.prefill)
+    model = llm.model.model_factory().eval()
+    short = llm.encode("The capital of France is")
+    long = (llm.encode(TEXT * 40))[: args.prompt_tokens]
+    theirs, _, _, logits = reference(model, short, args.tokens)
+    ours, _, _ = fleet(llm, short, args.tokens)
+    correct = verdict(ours, theirs, logits)
+    reference(model, long, 2), fleet(llm, long, 2)  # warm
+    hf, fl, hf_prefill, fl_prefill = [], [], [], []
+    for _ in range(args.repeats):  # interleaved, so that a slow minute hits both
+        hf += reference(model, short, args.tokens)[1]
+        fl += fleet(llm, short, args.tokens)[1]
+        hf_prefill.append(reference(model, long, 1)[2])
+        fl_prefill.append(fleet(llm, long, 1)[2])
+    manifest = llm.decode_step.manifest
+    rate = bandwidth()
+    read = manifest["arenas"]["params"]
+    gathered = [p for p in manifest["params"] if not p.get("pack") and len(p["shape"]) == 2]
+    for entry in gathered:  # an embedding table: one row a token is read
+        size = entry["shape"][0] * entry["shape"][1] * (4 if entry["dtype"] == "f32" else 2)
+        read -= size - size // entry["shape"][0]
+    hf_ms, fl_ms = statistics.median(hf) * 1e3, statistics.median(fl) * 1e3
+    print(
+        json.dumps(
+            {
+                "model": args.model,
+                "correct": correct,
+                "decode_ms": {"huggingface": round(hf_ms, 2), "fleet": round(fl_ms, 2)},
+                "decode_ratio": round(hf_ms / fl_ms, 2),
+                "prefill_ms": {
+                    "tokens": len(long),
+                    "huggingface": round(statistics.median(hf_prefill) * 1e3, 1),
+                    "fleet": round(statistics.median(fl_prefill) * 1e3, 1),
+                },
+                "prefill_ratio": round(statistics.median(hf_prefill) / statistics.median(fl_prefill), 2),
+                "bytes_per_token": read,
+                "read_gb_s": round(rate / 1e9, 1),
+                "floor_ms": round(read / rate * 1e3, 2),
+                "of_floor": round(read / rate * 1e3 / fl_ms, 2),
+                "launches_per_token": 1,
+                "stats": manifest.get("stats"),
+                "versions": {"torch": torch.__version__, "python": platform.python_version()},
+                "cpu": next(
+                    (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?"
+                ),
+            },
+            indent=1,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

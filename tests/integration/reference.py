@@ -1,0 +1,35 @@
+"""Hugging Face as the reference, and the rule for ties."""
+
+import numpy as np
+import torch
+
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
+
+
+def weights_of(model) -> dict[str, torch.Tensor]:
+    """Parameters and buffers by name, tied ones under every name."""
+    named = dict(model.named_parameters(remove_duplicate=False))
+    named.update(model.named_buffers(remove_duplicate=False))
+    return named
+
+
+@torch.no_grad()
+def logits_of(model, ids) -> np.ndarray:
+    """Logits float32 ``[len(ids), V]`` of a whole sequence."""
+    return model(torch.tensor([list(ids)])).logits[0].float().numpy()
+
+
+def relative(got: np.ndarray, want: np.ndarray) -> float:
+    """The largest error against the largest value."""
+    return float(np.abs(got - want).max() / np.abs(want).max())
+
+
+def check_greedy(token: int, want: np.ndarray, tolerance: float) -> None:
+    """The token is the reference's best, or stands within the tolerance of it (a tie, which is printed)."""
+    best = int(want.argmax())
+    if token == best:
+        return
+    margin = float(want[best] - want[token])
+    allowed = 2 * tolerance * float(np.abs(want).max())
+    print(f"tie: {token} instead of {best}, margin {margin:.3g}, allowed {allowed:.3g}")
+    assert margin <= allowed, f"token {token} instead of {best}: margin {margin:.3g} > {allowed:.3g}"

@@ -1,0 +1,271 @@
+"""The runtime's arithmetic, without the compiler: packing, manifests, files, input checks, cache."""
+
+import copy
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from fleet_mlir import FleetError, cache, package
+from fleet_mlir.compile import check_phase, check_shape, target_option
+from fleet_mlir.llm import TextStream
+from fleet_mlir.runtime import Executable, State, aligned_zeros, pack_matrix, pack_params
+
+
+def make_manifest(**changes):
+    manifest = {
+        "target": "cpu",
+        "tokens": 4,
+        "slots": 2,
+        "context": 8,
+        "out_rows": 2,
+        "layers": 1,
+        "arenas": {"params": 1024, "state": 256, "work": 128, "input": 256, "output": 256},
+        "inputs": {name: {"offset": 64 * i} for i, name in enumerate(package.INPUTS)},
+        "outputs": {
+            "logits": {"offset": 0, "shape": [2, 10], "dtype": "f32"},
+            "ids": {"offset": 128, "shape": [2], "dtype": "i32"},
+            "status": {"offset": 192, "shape": [4], "dtype": "i32"},
+        },
+        "params": [
+            {"names": ["q", "k"], "concat": 0, "offset": 0, "pack": 4, "shape": [12, 6], "dtype": "f32"},
+            {"names": ["norm"], "concat": 0, "offset": 320, "pack": 0, "shape": [6], "dtype": "bf16"},
+        ],
+    }
+    manifest.update(changes)
+    return manifest
+
+
+def make_weights():
+    torch.manual_seed(0)
+    return {"q": torch.randn(8, 6), "k": torch.randn(4, 6), "norm": torch.randn(6).to(torch.bfloat16)}
+
+
+def make_executable(**changes):
+    return Executable(make_manifest(**changes), b"code")
+
+
+def ready(**changes):
+    """An executable whose launch only counts."""
+    executable = make_executable(**changes)
+    executable.state = State(aligned_zeros(256), [0] * executable.slots)
+    executable._call = lambda epoch: None
+    executable._work = aligned_zeros(128)
+    executable._inputs = {
+        n: np.zeros(executable.out_rows if n == "out_rows" else executable.tokens, np.int32) for n in package.INPUTS
+    }
+    executable._ids = np.zeros(2, np.int32)
+    executable._logits = np.zeros((2, 10), np.float32)
+    executable._status = np.zeros(4, np.int32)
+    return executable
+
+
+def test_packed_layout():
+    matrix = torch.arange(8 * 3, dtype=torch.float32).view(8, 3)
+    out = torch.empty(24)
+    pack_matrix(matrix, 4, out)
+    blocks = out.view(2, 3, 4)
+    for n in range(8):
+        for k in range(3):
+            assert blocks[n // 4, k, n % 4] == matrix[n, k]
+
+
+def test_packed_layout_fills_the_last_block_with_zeros():
+    out = torch.full((24,), 7.0)
+    pack_matrix(torch.ones(5, 3), 4, out)
+    assert out.view(2, 3, 4)[1, :, 1:].abs().sum() == 0
+    assert out.sum() == 15
+
+
+def test_params_are_joined_packed_and_placed():
+    weights = make_weights()
+    arena = pack_params(make_manifest(), weights)
+    assert arena.ctypes.data % 64 == 0
+    got = torch.from_numpy(arena[:288]).view(torch.float32).view(3, 6, 4).transpose(1, 2).reshape(12, 6)
+    assert torch.equal(got, torch.cat([weights["q"], weights["k"]]))
+    assert torch.equal(torch.from_numpy(arena[320:332]).view(torch.bfloat16), weights["norm"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w.pop("q"), "no weight named q"),
+        (lambda w: w.update(q=torch.randn(8, 7)), "cannot be joined"),
+        (lambda w: w.update(q=torch.randn(9, 6)), r"the shape \[13, 6\]"),
+        (lambda w: w.update(norm=torch.randn(6)), "compiled for bf16"),
+        (lambda w: w.update(norm=torch.empty(6, dtype=torch.bfloat16, device="meta")), "has no data"),
+    ],
+)
+def test_wrong_weights(change, message):
+    weights = make_weights()
+    change(weights)
+    with pytest.raises(FleetError, match=message):
+        pack_params(make_manifest(), weights)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("tokens",), 0),
+        (("tokens",), None),
+        (("arenas",), None),
+        (("arenas", "work"), -1),
+        (("inputs", "slots"), {"offset": 3}),
+        (("inputs", "slots"), {"offset": 1024}),
+        (("outputs", "logits", "offset"), 192),
+        (("outputs", "ids", "dtype"), "f80"),
+        (("params",), None),
+        (("params", 0, "offset"), 1024),
+        (("params", 0, "names"), []),
+        (("params", 1, "pack"), 4),
+    ],
+)
+def test_bad_manifests(path, value):
+    manifest = copy.deepcopy(make_manifest())
+    place = manifest
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    with pytest.raises(FleetError, match="the manifest is not valid"):
+        package.check_manifest(manifest)
+
+
+def test_file_round_trip(tmp_path):
+    path = tmp_path / "m.fleet"
+    make_executable().save(path)
+    again = Executable.load(path)
+    assert again.vmfb == b"code"
+    assert again.manifest["params"] == make_manifest()["params"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_wrong_files(tmp_path):
+    path = tmp_path / "m.fleet"
+    good = make_executable().to_bytes()
+    for data in (b"", b"text", good[: len(good) // 2], good.replace(b"code", b"cOde")):
+        path.write_bytes(data)
+        with pytest.raises(FleetError, match="not a fleet file|damaged"):
+            Executable.load(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("manifest.json", json.dumps({"format": package.FORMAT, "version": 99}))
+    with pytest.raises(FleetError, match="format version 99"):
+        Executable.load(path)
+    host = {"arch": package.host_arch(), "features": ["avx9000"]}
+    path.write_bytes(package.pack_file(make_manifest(host=host), b"code"))
+    with pytest.raises(FleetError, match="a cpu with avx9000"):
+        Executable.load(path)
+    with pytest.raises(FleetError, match="cannot read"):
+        Executable.load(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (([], [], []), "at least one row"),
+        (([1] * 5, range(5), [0] * 5), "takes 4 a step"),
+        (([1, 2], [0], [0, 0]), "1 positions were given for 2 tokens"),
+        (([1], [0], [0, 0]), "2 slots were given for 1 tokens"),
+        (([10], [0], [0]), "token 10 is not in the vocabulary of 10"),
+        (([-1], [0], [0]), "token -1"),
+        (([1], [8], [0]), "does not fit the context of 8"),
+        (([1], [-1], [0]), "position -1"),
+        (([1], [0], [2]), "slot 2 does not exist"),
+        (([1], [0], [-2]), "slot -2"),
+        (([1], [1], [0]), "leaves a gap"),
+        (([1, 1], [0, 0], [0, 0]), "given twice"),
+        (([1, 1], [0, 2], [0, 0]), "does not follow"),
+        (([1], [0], [0], [1]), "output row 1"),
+        (([1, 1, 1], [0, 1, 2], [0] * 3, [0, 1, 2]), "3 output rows"),
+        ((["a"], [0], [0]), "whole numbers"),
+        (([1.5], [0], [0]), "whole numbers"),
+        (([[1]], [0], [0]), "whole numbers"),
+    ],
+)
+def test_wrong_steps(step, message):
+    executable = ready()
+    with pytest.raises(FleetError, match=message):
+        executable.step(*step)
+    assert executable.steps == 0
+
+
+def test_step_fills_idle_rows_and_tracks_slots():
+    executable = ready()
+    executable.step([3, 4], [0, 0], [0, 1])
+    assert executable._inputs["slots"].tolist() == [0, 1, -1, -1]
+    assert executable._inputs["out_rows"].tolist() == [0, 1]
+    executable.step([5], [1], [1])
+    assert executable.state.filled == [1, 2]
+    executable.step([5], [0], [1])
+    assert executable.state.filled == [1, 1]
+    assert executable.steps == 3
+
+
+def test_status_becomes_an_error_and_counters_restart():
+    executable = ready()
+
+    def stuck(epoch):
+        executable._status[:] = [1, 5, 17, epoch]
+        executable._work[:] = 1
+
+    executable._call = stuck
+    with pytest.raises(FleetError, match="worker 5 waits for device task 17 which never completes"):
+        executable.step([1], [0], [0])
+    assert not executable._work.any()
+    assert executable._epoch == 0
+    assert executable.state.filled == [0, 0]
+
+
+def test_unbound():
+    with pytest.raises(FleetError, match="call bind first"):
+        make_executable().step([1], [0], [0])
+    with pytest.raises(FleetError, match="not bound"):
+        make_executable().bind({}, share=make_executable())
+
+
+def test_sharing():
+    assert make_executable().shares_params(make_executable(tokens=2))
+    assert not make_executable().shares_params(make_executable(params=[]))
+    assert make_executable().shares_state(make_executable(tokens=2))
+    assert not make_executable().shares_state(make_executable(context=4))
+
+
+def test_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    name = cache.key({"a": 1})
+    assert name == cache.key({"a": 1}) != cache.key({"a": 2})
+    assert cache.load(name) is None
+    assert cache.store(name, b"data")
+    assert cache.load(name) == b"data"
+    assert [p.name for p in cache.directory().iterdir()] == [f"{name}.fleet"]
+    cache.drop(name)
+    assert cache.load(name) is None
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert not cache.store(name, b"data")
+
+
+def test_options():
+    assert target_option("cpu") == "--fleet-set-target=target=cpu"
+    assert target_option("cpu:8x4") == "--fleet-set-target=target=cpu chiplets=8 workers=4"
+    for wrong in ("", "cpu:", "cpu:8", "cpu:0x4", "a b"):
+        with pytest.raises(FleetError):
+            target_option(wrong)
+    with pytest.raises(FleetError, match="unknown phase"):
+        check_phase("tile")
+    assert check_shape(8, 2, 16, None) == 2
+    for wrong in ((0, 1, 1, None), (1, 1, 1, 2), (True, 1, 1, None), (1, "1", 1, None)):
+        with pytest.raises(FleetError):
+            check_shape(*wrong)
+
+
+def test_text_stream_holds_back_incomplete_characters():
+    class Bytes:
+        def decode(self, ids, **_):
+            return bytes(ids).decode(errors="replace")
+
+    text = "déjà vu: 雪" * 20
+    stream = TextStream(Bytes())
+    pieces = [stream.push(b) for b in text.encode()]
+    assert "".join(pieces) + stream.flush() == text
+    assert not any("\ufffd" in piece for piece in pieces)
