@@ -19,8 +19,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from fleet_mlir import cli  # noqa: E402
-from fleet_mlir.llm import LLM  # noqa: E402
+from fleet_mlir import cli
+from fleet_mlir.llm import LLM
 
 TEXT = "The history of the steam engine begins long before the railways. "
 
@@ -91,7 +91,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     llm = LLM(cli.model_path(args.model), context=512, prefill=args.prefill)
-    model = llm.model.model_factory().eval()
+    model = llm.reference()
     short = llm.encode("The capital of France is")
     long = (llm.encode(TEXT * 40))[: args.prompt_tokens]
     theirs, _, _, logits = reference(model, short, args.tokens)

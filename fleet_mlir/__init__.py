@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import FleetError
 
 if TYPE_CHECKING:
-    from .compile import compile
+    from .compiler import compile
     from .llm import LLM
     from .runtime import Executable, StepResult
 
@@ -22,9 +22,9 @@ __all__ = ["LLM", "Executable", "FleetError", "StepResult", "__version__", "comp
 _LAZY = {"Executable": "runtime", "StepResult": "runtime", "LLM": "llm"}
 
 
-def compile(*args: Any, **kwargs: Any) -> Any:  # noqa: F811
-    """Compile a model; see :func:`fleet_mlir.compile.compile`."""
-    return importlib.import_module(".compile", __name__).compile(*args, **kwargs)
+def compile(*args: Any, **kwargs: Any) -> Any:
+    """Compile a model; see :func:`fleet_mlir.compiler.compile`."""
+    return importlib.import_module(".compiler", __name__).compile(*args, **kwargs)
 
 
 def __getattr__(name: str) -> Any:

@@ -146,7 +146,7 @@ def _source(args: argparse.Namespace) -> Any:
 
 
 def _compile(args: argparse.Namespace) -> None:
-    from .compile import check_phase, from_text
+    from .compiler import check_phase, from_text
 
     if args.compile_to:
         check_phase(args.compile_to)
@@ -157,7 +157,7 @@ def _compile(args: argparse.Namespace) -> None:
             raise FleetError(f"cannot read {args.compile_from}: {getattr(error, 'strerror', None) or 'not text'}") from None
         result = from_text(text, args.target, dump_phases=args.dump_phases, compile_to=args.compile_to)
     else:
-        from .compile import compile as compile_model
+        from .compiler import compile as compile_model
 
         result = compile_model(
             _source(args), args.target, tokens=args.tokens, slots=args.slots, context=args.context,
@@ -178,15 +178,18 @@ def _compile(args: argparse.Namespace) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    from .llm import LLM
+    from .llm import LLM, encode
+    from .models import load
     from .runtime import device
 
     path = model_path(args.model)
     device(args.device)
     if args.device.partition("://")[0] != "cpu":
         raise FleetError(f"the device {args.device} cannot run the target {args.target} yet")
+    model = load(path)
+    encode(model.tokenizer, args.prompt, args.context)  # a mistake in the prompt shows before a long compilation
     llm = LLM(
-        path, args.target, context=args.context, slots=args.slots, prefill=args.prefill,
+        model, args.target, context=args.context, slots=args.slots, prefill=args.prefill,
         device=args.device, cache=not args.no_cache,
     )  # fmt: skip
     start = time.perf_counter()
@@ -236,8 +239,8 @@ def _inspect(args: argparse.Namespace) -> None:
     import tempfile
 
     from . import inspect, package
-    from .compile import PHASES, check_phase, dump_name, manifest_of, phase_of
-    from .compile import compile as compile_model
+    from .compiler import PHASES, check_phase, dump_name, manifest_of, phase_of
+    from .compiler import compile as compile_model
 
     if args.compile_to:
         check_phase(args.compile_to)

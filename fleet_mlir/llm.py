@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .compile import compile
+from .compiler import compile
 from .errors import FleetError
 
 
@@ -74,6 +74,21 @@ class TextStream:
         return self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
 
+def encode(tokenizer: Any, prompt: str | Sequence[int], context: int) -> list[int]:
+    """Token ids of a prompt, which must not be empty nor longer than ``context``."""
+    if isinstance(prompt, str):
+        if tokenizer is None:
+            raise FleetError("the model has no tokenizer: give the prompt as token ids")
+        ids = tokenizer(prompt)["input_ids"]
+    else:
+        ids = [int(token) for token in prompt]
+    if not ids:
+        raise FleetError("the prompt is empty")
+    if len(ids) > context:
+        raise FleetError(f"the prompt has {len(ids)} tokens, more than the context of {context}")
+    return list(ids)
+
+
 class LLM:
     """A model with its compiled kernels.
 
@@ -122,17 +137,7 @@ class LLM:
     # -- tokens --------------------------------------------------------------------------------------
     def encode(self, prompt: str | Sequence[int]) -> list[int]:
         """Token ids of a prompt (which may be ids already)."""
-        if isinstance(prompt, str):
-            if self.tokenizer is None:
-                raise FleetError("the model has no tokenizer: give the prompt as token ids")
-            ids = self.tokenizer(prompt)["input_ids"]
-        else:
-            ids = [int(token) for token in prompt]
-        if not ids:
-            raise FleetError("the prompt is empty")
-        if len(ids) > self.context:
-            raise FleetError(f"the prompt has {len(ids)} tokens, more than the context of {self.context}")
-        return list(ids)
+        return encode(self.tokenizer, prompt, self.context)
 
     def stop_tokens(self) -> set[int]:
         """Ids that end an answer, from the tokenizer and the model's configuration."""
@@ -147,6 +152,20 @@ class LLM:
                 if isinstance(token, int):
                     found.add(token)
         return found
+
+    def reference(self) -> Any:
+        """The same model in plain PyTorch with the same weights, to check against."""
+        import torch
+
+        model = self.model.model_factory().to_empty(device="cpu").eval()
+        for name, weight in self.model.weights.items():
+            owner_name, _, leaf = name.rpartition(".")
+            owner = model.get_submodule(owner_name)
+            if leaf in owner._parameters:
+                owner._parameters[leaf] = torch.nn.Parameter(weight, requires_grad=False)
+            else:
+                owner._buffers[leaf] = weight
+        return model
 
     # -- running -------------------------------------------------------------------------------------
     def prefill(self, ids: Sequence[int], slot: int = 0) -> tuple[int, np.ndarray]:

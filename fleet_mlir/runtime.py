@@ -6,6 +6,7 @@ All five arenas are plain host memory (64-byte aligned ``uint8`` arrays) that IR
 from __future__ import annotations
 
 import functools
+import itertools
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -99,7 +100,7 @@ def pack_params(manifest: Mapping[str, Any], weights: Mapping[str, torch.Tensor]
     return arena
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def device(name: str) -> Any:
     """An IREE device: ``cpu`` or a driver's name with an optional ``://path``."""
     import iree.runtime as rt
@@ -222,7 +223,7 @@ class Executable:
         )
 
     def bind(self, weights: Any, *, share: Executable | None = None, device: str = "cpu") -> Executable:
-        """Load weights (name -> tensor, or an object with ``.weights``) and get ready to run.
+        """Load weights (name -> tensor, a loaded model or a transformers model) and get ready to run.
 
         ``share``: a bound executable of the same model whose caches, and weights if stored alike, are used too.
         """
@@ -233,6 +234,10 @@ class Executable:
         if share is not None and self.shares_params(share):
             self.params = share.params
         else:
+            if hasattr(weights, "named_parameters"):
+                from .models import load
+
+                weights = load(weights)
             mapping = getattr(weights, "weights", weights)
             if not isinstance(mapping, Mapping):
                 raise FleetError("weights must be a mapping from names to tensors")
@@ -303,7 +308,7 @@ class Executable:
             by_slot.setdefault(slot, []).append(position)
         for slot, where in by_slot.items():
             where.sort()
-            for before, after in zip(where, where[1:], strict=False):
+            for before, after in itertools.pairwise(where):
                 if before == after:
                     raise FleetError(f"position {after} of slot {slot} is given twice")
                 if after != before + 1:

@@ -6,7 +6,14 @@ import torch
 
 def tiny(kind: str, dtype: torch.dtype):
     """A random Hugging Face model of two layers on the cpu."""
-    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
+    from transformers import (
+        GPTNeoXConfig,
+        GPTNeoXForCausalLM,
+        LlamaConfig,
+        LlamaForCausalLM,
+        Qwen3Config,
+        Qwen3ForCausalLM,
+    )
 
     common = {
         "hidden_size": 64,

@@ -3,9 +3,10 @@
 import pytest
 import torch
 from conftest import tiny
-from fleet_mlir import FleetError, cli, compile
-from fleet_mlir.compile import from_text
 from reference import weights_of
+
+from fleet_mlir import FleetError, cli, compile
+from fleet_mlir.compiler import from_text
 
 
 @pytest.fixture(scope="module")

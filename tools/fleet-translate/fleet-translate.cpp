@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "fleet/InitAll.h"
 #include "fleet/Target/Translate.h"
 
 #include "mlir/IR/MLIRContext.h"
@@ -22,6 +23,7 @@ static cl::opt<std::string> input(cl::Positional, cl::desc("<module of the LLVM 
                                   cl::init("-"));
 static cl::opt<std::string> output("o", cl::desc("output file"), cl::init("-"));
 static cl::opt<bool> toObject("to-object", cl::desc("emit code for a CPU"));
+static cl::opt<bool> toManifest("to-manifest", cl::desc("emit the manifest as JSON"));
 static cl::opt<std::string> cpu("cpu", cl::desc("CPU name, or native"), cl::init("native"));
 static cl::opt<std::string> features("features", cl::desc("features on top of the CPU's"));
 static cl::opt<fleet::EmitKind>
@@ -38,10 +40,10 @@ static int fail(const llvm::Twine &message) {
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
   cl::ParseCommandLineOptions(argc, argv, "Fleet: LLVM dialect to object code\n");
-  if (!toObject)
-    return fail("expected --to-object");
+  if (toObject == toManifest)
+    return fail("expected one of --to-object and --to-manifest");
   DialectRegistry registry;
-  fleet::registerTranslationDialects(registry);
+  fleet::registerAllDialects(registry);
   MLIRContext context(registry);
   // The plan's attributes stay on the module; they mean nothing here.
   context.allowUnregisteredDialects();
@@ -61,7 +63,8 @@ int main(int argc, char **argv) {
     return fail(error);
   SmallVector<char> code;
   llvm::raw_svector_ostream stream(code);
-  if (failed(fleet::translateToObject(*module, {emit, cpu, features}, stream)))
+  if (failed(toManifest ? fleet::translateToManifest(*module, stream)
+                        : fleet::translateToObject(*module, {emit, cpu, features}, stream)))
     return 1;
   file->os() << stream.str();
   file->keep();

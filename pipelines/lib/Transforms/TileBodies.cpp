@@ -14,8 +14,10 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/SCF/Transforms/TileUsingInterface.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Tensor/Transforms/Transforms.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace mlir::fleet {
 #define GEN_PASS_DEF_TILEBODIES
@@ -197,6 +199,12 @@ struct TileBodies : impl::TileBodiesBase<TileBodies> {
             param.erase();
         }
     }
+    // A slice of an empty tensor is a smaller empty tensor: temporaries of a
+    // tile's size, not of the whole result's.
+    RewritePatternSet patterns(&getContext());
+    tensor::populateFoldTensorEmptyPatterns(patterns);
+    if (failed(applyPatternsGreedily(module, std::move(patterns))))
+      return signalPassFailure();
   }
 };
 } // namespace

@@ -33,6 +33,10 @@ void registerTranslationDialects(DialectRegistry &registry);
 LogicalResult translateToObject(ModuleOp module, const ObjectOptions &options,
                                 llvm::raw_pwrite_stream &out);
 
+/// Writes the manifest of a module (phase memory or later) as JSON: arenas,
+/// inputs, outputs, the place of every parameter. Fails if there is none.
+LogicalResult translateToManifest(ModuleOp module, llvm::raw_ostream &output);
+
 } // namespace fleet
 } // namespace mlir
 

@@ -80,6 +80,45 @@ struct LowerSinCos : OpRewritePattern<OpTy> {
   }
 };
 
+/// f32 to bf16 by integer arithmetic, round to nearest even. A quiet NaN, the
+/// only kind that arithmetic gives, is cut and stays one. The select chooses
+/// the addend, before the shift: LLVM turns a select of the result into one of
+/// bf16 values, takes it apart and rounds each element by a library call.
+struct LowerTruncToBF16 : OpRewritePattern<arith::TruncFOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(arith::TruncFOp op, PatternRewriter &rewriter) const override {
+    Type to = op.getType(), from = op.getIn().getType();
+    if (!getElementTypeOrSelf(to).isBF16() || !getElementTypeOrSelf(from).isF32())
+      return failure();
+    Location loc = op.getLoc();
+    auto like = [&](unsigned width) -> Type {
+      Type integer = rewriter.getIntegerType(width);
+      auto vector = dyn_cast<VectorType>(to);
+      return vector ? Type(vector.clone(integer)) : integer;
+    };
+    auto constant = [&](int64_t value) -> Value {
+      Type type = like(32);
+      auto attr = rewriter.getI32IntegerAttr(value);
+      if (auto vector = dyn_cast<VectorType>(type))
+        return arith::ConstantOp::create(rewriter, loc, DenseElementsAttr::get(vector, Attribute(attr)));
+      return arith::ConstantOp::create(rewriter, loc, attr);
+    };
+    Value bits = arith::BitcastOp::create(rewriter, loc, like(32), op.getIn());
+    Value sixteen = constant(16);
+    Value odd = arith::ShRUIOp::create(rewriter, loc, bits, sixteen);
+    odd = arith::AndIOp::create(rewriter, loc, odd, constant(1));
+    Value up = arith::AddIOp::create(rewriter, loc, constant(0x7fff), odd);
+    Value nan = arith::CmpFOp::create(rewriter, loc, arith::CmpFPredicate::UNO, op.getIn(), op.getIn());
+    up = arith::SelectOp::create(rewriter, loc, nan, constant(0), up);
+    Value sum = arith::AddIOp::create(rewriter, loc, bits, up);
+    Value rounded = arith::ShRUIOp::create(rewriter, loc, sum, sixteen);
+    Value narrow = arith::TruncIOp::create(rewriter, loc, like(16), rounded);
+    rewriter.replaceOpWithNewOp<arith::BitcastOp>(op, to, narrow);
+    return success();
+  }
+};
+
 struct CPULowerMath : mlir::fleet::impl::CPULowerMathBase<CPULowerMath> {
   void runOnOperation() override {
     // Widening leaves casts that may be contracted, which would drop the
@@ -90,6 +129,7 @@ struct CPULowerMath : mlir::fleet::impl::CPULowerMathBase<CPULowerMath> {
                     arith::FastMathFlagsAttr::get(op->getContext(), arith::FastMathFlags::none));
     });
     RewritePatternSet patterns(&getContext());
+    patterns.add<LowerTruncToBF16>(&getContext());
     patterns.add<LowerSinCos<math::SinOp>, LowerSinCos<math::CosOp>>(&getContext(), 10);
     for (StringRef op : {"exp", "exp2", "expm1", "log", "log1p", "log2", "tanh", "erf", "erfc", "atan",
                          "atan2", "asin", "acos"})

@@ -8,6 +8,7 @@ import re
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -92,23 +93,54 @@ def _write(path: Path, text: str) -> None:
         raise FleetError(f"cannot write {path}: {error.strerror}") from None
 
 
+_PACKAGE = re.compile(r"^\s*fleet\.package .*$", re.MULTILINE)
+_MANIFEST = re.compile(r"(?:fleet\.manifest|\bmanifest) = (?=\{)")
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],=]|-?\d+(?:\.\d+)?(?: : \w+)?|[A-Za-z_][\w.]*')
+
+
+def parse_attribute(text: str) -> Any:
+    """The value of an attribute's text: dictionaries, arrays, strings and numbers; what follows is left alone."""
+    tokens = _TOKEN.finditer(text)
+
+    def value(token: str) -> Any:
+        if token == "{":
+            result: dict[str, Any] = {}
+            while (name := next(tokens).group()) != "}":
+                if name == ",":
+                    continue
+                if next(tokens).group() != "=":
+                    raise ValueError(name)
+                result[json.loads(name) if name.startswith('"') else name] = value(next(tokens).group())
+            return result
+        if token == "[":
+            items = []
+            while (item := next(tokens).group()) != "]":
+                if item != ",":
+                    items.append(value(item))
+            return items
+        if token.startswith('"'):
+            return json.loads(token)
+        return json.loads(token.partition(" : ")[0])
+
+    return value(next(tokens).group())
+
+
 def manifest_of(text: str) -> dict[str, Any]:
-    """What the compiler says about a module (arenas, parameters, counts), read through ``fleet-translate``."""
-    with tempfile.TemporaryDirectory(prefix="fleet-") as folder:
-        source, result = Path(folder) / "module.mlir", Path(folder) / "manifest.json"
-        source.write_text(text)
-        tools.run("fleet-translate", ["--to-manifest", str(source), "-o", str(result)])
-        try:
-            return json.loads(result.read_text())
-        except (OSError, ValueError):
-            raise FleetError("fleet-translate gave no valid manifest") from None
+    """What the compiler says about a placed module: arenas, parameters, counts."""
+    match = _MANIFEST.search(text)
+    if match is None:
+        raise FleetError("the module has no manifest: it has not been through the phase memory")
+    try:
+        return parse_attribute(text[match.end() :])
+    except (ValueError, StopIteration, RecursionError):
+        raise FleetError("the module's manifest cannot be read") from None
 
 
 def object_of(text: str) -> bytes:
     """The cpu object (``@fleet_step``) of a module that has been through the phase target."""
     with tempfile.TemporaryDirectory(prefix="fleet-") as folder:
         source, result = Path(folder) / "module.mlir", Path(folder) / "step.o"
-        source.write_text(text)
+        source.write_text(_PACKAGE.sub("", text))  # says nothing about code
         tools.run("fleet-translate", ["--to-object", str(source), "-o", str(result)])
         try:
             return result.read_bytes()
@@ -129,42 +161,45 @@ def check_shape(tokens: int, slots: int, context: int, out_rows: int | None) -> 
     return rows
 
 
-def describe(model: Any) -> tuple[Any, Any]:
-    """``(config or model for the importer, weights mapping or None)`` of anything that ``compile`` takes."""
-    if isinstance(model, str | os.PathLike):
-        from .models import load
+@dataclass(frozen=True)
+class Source:
+    """What is compiled: a config with a storage type, or a transformers model (which has its own)."""
 
-        model = load(model)
-    weights = getattr(model, "weights", None)
-    if isinstance(weights, Mapping):
-        return model.config, weights
-    return model, None
+    model: Any
+    dtype: Any = None
+
+    @classmethod
+    def of(cls, model: Any) -> Source:
+        """The source behind a path, a loaded model, a transformers model or a config."""
+        if isinstance(model, Source):
+            return model
+        if isinstance(model, str | os.PathLike):
+            from .models import load
+
+            model = load(model)
+        if isinstance(getattr(model, "weights", None), Mapping):
+            return cls(model.config, model.dtype)
+        return cls(model)
+
+    def text(self, *, tokens: int, slots: int, context: int, out_rows: int) -> str:
+        """The raw module of a step as the importer gives it."""
+        from .importer import import_step
+
+        options = {} if self.dtype is None else {"dtype": self.dtype}
+        return import_step(self.model, tokens=tokens, slots=slots, context=context, out_rows=out_rows, **options)
+
+    def describe(self) -> dict[str, Any]:
+        """What the step depends on."""
+        config = getattr(self.model, "config", self.model)
+        if not hasattr(config, "to_dict"):
+            raise FleetError(f"a path or a transformers model or config is needed, not {type(self.model).__name__}")
+        dtype = self.dtype if self.dtype is not None else getattr(self.model, "dtype", None)
+        return {"config": config.to_dict(), "dtype": str(dtype), "class": type(self.model).__name__}
 
 
-def _dtype(source: Any, weights: Mapping[str, Any] | None) -> Any:
-    """The storage type of a model: that of its matrices; None leaves it to the importer."""
-    tensors = weights.values() if weights is not None else source.parameters() if hasattr(source, "parameters") else ()
-    for tensor in tensors:
-        if tensor.is_floating_point() and tensor.dim() == 2:
-            return tensor.dtype
-    return None
-
-
-def import_text(model: Any, *, tokens: int, slots: int, context: int, out_rows: int) -> str:
-    """The raw module of a step as the importer gives it."""
-    from .importer import import_step
-
-    source, weights = describe(model)
-    options: dict[str, Any] = {}
-    if not hasattr(source, "parameters"):
-        options["dtype"] = _dtype(source, weights)
-    return import_step(source, tokens=tokens, slots=slots, context=context, out_rows=out_rows, **options)
-
-
-def _key(source: Any, weights: Any, target: str, sizes: dict[str, int]) -> str:
+def _key(source: Source, target: str, sizes: dict[str, int]) -> str:
     import importlib.metadata as metadata
 
-    config = getattr(source, "config", source)
     versions = {}
     for name in ("torch", "torch-mlir", "transformers", "iree-base-compiler"):
         try:
@@ -173,9 +208,7 @@ def _key(source: Any, weights: Any, target: str, sizes: dict[str, int]) -> str:
             versions[name] = None
     return cache_store.key(
         {
-            "config": config.to_dict(),
-            "dtype": str(_dtype(source, weights)),
-            "class": type(source).__name__,
+            **source.describe(),
             "target": target,
             "sizes": sizes,
             "tools": tools.version(),
@@ -204,17 +237,7 @@ def from_text(
     if last < done:
         raise FleetError(f"the module has already been through the phase {reached}")
     todo = PHASES[done:last]
-    # the phase target is kept apart: its module is what the object is made from
-    if compile_to is None and "target" in todo and dump_phases is None:
-        split = todo.index("target") + 1
-        lowered, spent = run_phases(text, todo[:split], None if reached else target)
-        seconds.update(spent)
-        final, spent = run_phases(lowered, todo[split:])
-    else:
-        final, spent = run_phases(text, todo, None if reached else target, dump_phases)
-        lowered = final
-        if compile_to is None and dump_phases is not None and "target" in todo:
-            lowered = (Path(dump_phases) / dump_name("target")).read_text()
+    final, spent = run_phases(text, todo, None if reached else target, dump_phases)
     seconds.update(spent)
     if compile_to is not None:
         return final
@@ -222,7 +245,7 @@ def from_text(
     manifest = manifest_of(final)
     if not str(manifest.get("target", target)).startswith("cpu"):
         raise FleetError(f"the target {target} cannot be packaged yet: compile to the phase target to see its code")
-    code = object_of(lowered)
+    code = object_of(final)
     seconds["object"] = time.perf_counter() - start
     start = time.perf_counter()
     package.check_manifest(manifest)
@@ -256,10 +279,11 @@ def compile(
     target_option(target)
     if compile_to is not None:
         check_phase(compile_to)
-    source, weights = describe(model)
+    source = Source.of(model)
+    source.describe()
     sizes = {"tokens": tokens, "slots": slots, "context": context, "out_rows": out_rows}
     use_cache = cache and dump_phases is None and compile_to is None
-    key = _key(source, weights, target, sizes) if use_cache else ""
+    key = _key(source, target, sizes) if use_cache else ""
     if use_cache and (data := cache_store.load(key)) is not None:
         try:
             return Executable(*package.unpack_file(data))
@@ -267,16 +291,9 @@ def compile(
             cache_store.drop(key)
     seconds: dict[str, float] = {}
     start = time.perf_counter()
-    raw = import_text(model if weights is None else _Described(source, weights), **sizes)
+    raw = source.text(**sizes)
     seconds["torch"] = time.perf_counter() - start
     result = from_text(raw, target, dump_phases=dump_phases, compile_to=compile_to, seconds=seconds)
     if use_cache and isinstance(result, Executable):
         cache_store.store(key, result.to_bytes())
     return result
-
-
-class _Described:
-    """A config with its weights, so that a path is loaded once."""
-
-    def __init__(self, config: Any, weights: Mapping[str, Any]) -> None:
-        self.config, self.weights = config, weights
