@@ -7,7 +7,9 @@ Prints one JSON object. Only ratios from one run mean anything.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
+import os
 import platform
 import statistics
 import sys
@@ -15,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -37,21 +40,20 @@ def bandwidth(size: int = 1 << 28, repeats: int = 7) -> float:
 
 
 @torch.inference_mode()
-def reference(model: Any, ids: list[int], count: int) -> tuple[list[int], list[float], float, list[torch.Tensor]]:
-    """Greedy ids, seconds of each decode step, seconds of the prefill, and the logits behind each id."""
+def reference(model: Any, ids: list[int], count: int) -> tuple[list[int], list[float], float]:
+    """Greedy ids, seconds of each decode step, seconds of the prefill."""
     start = time.perf_counter()
     out = model(torch.tensor([ids]), use_cache=True, logits_to_keep=1)
     token = int(out.logits[0, -1].argmax())
     prefill = time.perf_counter() - start
-    tokens, logits, seconds = [token], [out.logits[0, -1].float()], []
+    tokens, seconds = [token], []
     for _ in range(count - 1):
         start = time.perf_counter()
         out = model(torch.tensor([[token]]), past_key_values=out.past_key_values, use_cache=True)
         token = int(out.logits[0, -1].argmax())
         seconds.append(time.perf_counter() - start)
         tokens.append(token)
-        logits.append(out.logits[0, -1].float())
-    return tokens, seconds, prefill, logits
+    return tokens, seconds, prefill
 
 
 def fleet(llm: LLM, ids: list[int], count: int) -> tuple[list[int], list[float], float]:
@@ -68,16 +70,40 @@ def fleet(llm: LLM, ids: list[int], count: int) -> tuple[list[int], list[float],
     return tokens, seconds, prefill
 
 
-def verdict(ours: list[int], theirs: list[int], logits: list[torch.Tensor], tolerance: float = 2e-2) -> str:
-    """``equal``, or ``tie at N`` where the first difference is within the tolerance; else an error."""
-    for index, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-        if a != b:
-            row = logits[index]
-            margin, allowed = float(row[b] - row[a]), 2 * tolerance * float(row.abs().max())
-            if margin > allowed:
-                raise SystemExit(f"wrong: token {index} is {a}, the reference says {b} (margin {margin:.3g})")
-            return f"tie at {index} (margin {margin:.3g})"
-    return "equal"
+@torch.inference_mode()
+def verdict(llm: LLM, model: Any, prompt: list[int], new: list[int], tolerance: float = 2e-2) -> dict[str, Any]:
+    """Compare every greedy token, and the logits behind it, with the reference on the same sequence.
+
+    The reference reads Fleet's own tokens, so that a tie at one place leaves the later ones comparable. A token that
+    is not the reference's best must be a tie: its margin is within the error of both. Stops at a wrong token.
+    The error of the logits is the largest against the largest logit; ``huggingface`` is the reference in bf16 and
+    ``exact`` the same weights in f32, which says how much of the difference is Fleet's.
+    """
+    ids = torch.tensor([[*prompt, *new]])
+    rows = slice(len(prompt) - 1, len(prompt) - 1 + len(new))
+    theirs = model(ids).logits[0, rows].float()
+    exact = copy.deepcopy(model).float()(ids).logits[0, rows]
+    ours = [llm.prefill(prompt)[1].copy()]
+    for index, token in enumerate(new[:-1]):
+        ours.append(llm.decode_step.step([token], [len(prompt) + index], [0]).logits[0])
+    fleet_logits = torch.from_numpy(np.stack(ours))
+    scale = exact.abs().max()
+    ties = []
+    for index, token in enumerate(new):
+        best = int(theirs[index].argmax())
+        if token != best:
+            margin = float(theirs[index][best] - theirs[index][token])
+            if margin > 2 * tolerance * float(theirs[index].abs().max()):
+                raise SystemExit(f"wrong: token {index} is {token}, the reference says {best} (margin {margin:.3g})")
+            ties.append({"at": index, "margin": round(margin, 4), "exact_agrees": int(exact[index].argmax()) == token})
+    error = {
+        "fleet_to_huggingface": float((fleet_logits - theirs).abs().max() / scale),
+        "fleet_to_exact": float((fleet_logits - exact).abs().max() / scale),
+        "huggingface_to_exact": float((theirs - exact).abs().max() / scale),
+    }
+    if error["fleet_to_huggingface"] > tolerance and error["fleet_to_exact"] > tolerance:
+        raise SystemExit(f"wrong: the logits differ, {error}")
+    return {"tokens": len(new), "equal": len(new) - len(ties), "ties": ties} | {k: round(v, 5) for k, v in error.items()}
 
 
 def main() -> None:
@@ -94,9 +120,7 @@ def main() -> None:
     model = llm.reference()
     short = llm.encode("The capital of France is")
     long = (llm.encode(TEXT * 40))[: args.prompt_tokens]
-    theirs, _, _, logits = reference(model, short, args.tokens)
-    ours, _, _ = fleet(llm, short, args.tokens)
-    correct = verdict(ours, theirs, logits)
+    correct = verdict(llm, model, short, fleet(llm, short, args.tokens)[0])
     reference(model, long, 2), fleet(llm, long, 2)  # warm
     hf, fl, hf_prefill, fl_prefill = [], [], [], []
     for _ in range(args.repeats):  # interleaved, so that a slow minute hits both
@@ -131,6 +155,7 @@ def main() -> None:
                 "of_floor": round(read / rate * 1e3 / fl_ms, 2),
                 "launches_per_token": 1,
                 "stats": manifest.get("stats"),
+                "load_average": [round(x, 1) for x in os.getloadavg()],
                 "versions": {"torch": torch.__version__, "python": platform.python_version()},
                 "cpu": next(
                     (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?"

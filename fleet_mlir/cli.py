@@ -287,6 +287,10 @@ def _inspect(args: argparse.Namespace) -> None:
 
 
 def _quiet() -> None:
+    """Keep libraries from talking."""
+    import warnings
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")

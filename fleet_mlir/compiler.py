@@ -94,46 +94,14 @@ def _write(path: Path, text: str) -> None:
 
 
 _PACKAGE = re.compile(r"^\s*fleet\.package .*$", re.MULTILINE)
-_MANIFEST = re.compile(r"(?:fleet\.manifest|\bmanifest) = (?=\{)")
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],=]|-?\d+(?:\.\d+)?(?: : \w+)?|[A-Za-z_][\w.]*')
-
-
-def parse_attribute(text: str) -> Any:
-    """The value of an attribute's text: dictionaries, arrays, strings and numbers; what follows is left alone."""
-    tokens = _TOKEN.finditer(text)
-
-    def value(token: str) -> Any:
-        if token == "{":
-            result: dict[str, Any] = {}
-            while (name := next(tokens).group()) != "}":
-                if name == ",":
-                    continue
-                if next(tokens).group() != "=":
-                    raise ValueError(name)
-                result[json.loads(name) if name.startswith('"') else name] = value(next(tokens).group())
-            return result
-        if token == "[":
-            items = []
-            while (item := next(tokens).group()) != "]":
-                if item != ",":
-                    items.append(value(item))
-            return items
-        if token.startswith('"'):
-            return json.loads(token)
-        return json.loads(token.partition(" : ")[0])
-
-    return value(next(tokens).group())
 
 
 def manifest_of(text: str) -> dict[str, Any]:
-    """What the compiler says about a placed module: arenas, parameters, counts."""
-    match = _MANIFEST.search(text)
-    if match is None:
-        raise FleetError("the module has no manifest: it has not been through the phase memory")
+    """What the compiler says about a placed module (arenas, parameters, counts)."""
     try:
-        return parse_attribute(text[match.end() :])
-    except (ValueError, StopIteration, RecursionError):
-        raise FleetError("the module's manifest cannot be read") from None
+        return json.loads(tools.run("fleet-translate", ["--to-manifest", "-", "-o", "-"], text))
+    except ValueError:
+        raise FleetError("fleet-translate gave no valid manifest") from None
 
 
 def object_of(text: str) -> bytes:
@@ -179,6 +147,12 @@ class Source:
             model = load(model)
         if isinstance(getattr(model, "weights", None), Mapping):
             return cls(model.config, model.dtype)
+        if hasattr(model, "named_parameters") and hasattr(model, "config"):
+            # By its config: a model cast as a whole has its rotary frequencies cast too,
+            # which the loader does not follow.
+            from .importer import model_dtype
+
+            return cls(model.config, model_dtype(model))
         return cls(model)
 
     def text(self, *, tokens: int, slots: int, context: int, out_rows: int) -> str:

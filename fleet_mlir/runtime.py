@@ -72,6 +72,8 @@ def pack_params(manifest: Mapping[str, Any], weights: Mapping[str, torch.Tensor]
             if name not in weights:
                 raise FleetError(f"the model has no weight named {name}, which the program needs")
             piece = weights[name].detach()
+            if (piece.dtype, dtype) == (torch.bfloat16, torch.float32):
+                piece = piece.float()  # exact: the rotary frequencies of a model that was cast as a whole
             if piece.dtype != dtype:
                 have = str(piece.dtype).removeprefix("torch.")
                 raise FleetError(f"the weight {name} is {have}, the program was compiled for {entry['dtype']}")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fleet_mlir import FleetError, cache, package
-from fleet_mlir.compiler import check_phase, check_shape, manifest_of, target_option
+from fleet_mlir.compiler import check_phase, check_shape, target_option
 from fleet_mlir.llm import TextStream
 from fleet_mlir.runtime import Executable, State, aligned_zeros, pack_matrix, pack_params
 
@@ -270,13 +270,3 @@ def test_text_stream_holds_back_incomplete_characters():
     pieces = [stream.push(b) for b in text.encode()]
     assert "".join(pieces) + stream.flush() == text
     assert not any("\ufffd" in piece for piece in pieces)
-
-
-def test_manifest_of_a_module():
-    text = 'module {\n  fleet.package @s {format = "x", manifest = {a = {b = -2 : i64}, c = ["p q", "r\\22"], d = [1, 2], e = true}}\n}'
-    text = text.replace("\\22", "=")
-    assert manifest_of(text) == {"a": {"b": -2}, "c": ["p q", "r="], "d": [1, 2], "e": True}
-    with pytest.raises(FleetError, match="no manifest"):
-        manifest_of("module {}")
-    with pytest.raises(FleetError, match="cannot be read"):
-        manifest_of("manifest = {a = [1")
