@@ -8,6 +8,7 @@
 #include "fleet/Conversion/Passes.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/IR/AttrTypeSubElements.h"
 #include "mlir/IR/BuiltinOps.h"
 
 namespace mlir::fleet {
@@ -19,7 +20,28 @@ using namespace mlir;
 
 namespace {
 struct CPUFinalizeLLVM : mlir::fleet::impl::CPUFinalizeLLVMBase<CPUFinalizeLLVM> {
+  /// bf16 is only moved and reinterpreted by now: as i16 it is so for LLVM too,
+  /// which else rounds a value kept in registers by a library call.
+  void storeBF16AsInteger() {
+    Type i16 = IntegerType::get(&getContext(), 16);
+    AttrTypeReplacer replacer;
+    replacer.addReplacement([&](BFloat16Type) { return i16; });
+    replacer.addReplacement([&](FloatAttr attr) -> std::optional<Attribute> {
+      if (!attr.getType().isBF16())
+        return std::nullopt;
+      return IntegerAttr::get(i16, attr.getValue().bitcastToAPInt());
+    });
+    replacer.addReplacement([&](DenseFPElementsAttr attr) -> std::optional<std::pair<Attribute, WalkResult>> {
+      if (!attr.getElementType().isBF16())
+        return std::nullopt;
+      return std::make_pair(DenseElementsAttr(attr).bitcast(i16), WalkResult::skip());
+    });
+    replacer.recursivelyReplaceElementsIn(getOperation(), /*replaceAttrs=*/true, /*replaceLocs=*/false,
+                                          /*replaceTypes=*/true);
+  }
+
   void runOnOperation() override {
+    storeBF16AsInteger();
     auto unit = UnitAttr::get(&getContext());
     for (auto global : getOperation().getOps<LLVM::GlobalOp>())
       global.setLinkage(LLVM::Linkage::Internal);
