@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny
-from reference import TOLERANCE, check_greedy, logits_of, relative, weights_of
+from reference import TOLERANCE, check_greedy, exact, logits_of, relative, weights_of
 
 from fleet_mlir import compile
 from fleet_mlir.runtime import Executable
@@ -31,11 +31,11 @@ def check_rows(result, want, tolerance):
 @pytest.mark.parametrize("kind", ["llama", "qwen3", "neox"])
 def test_decode_is_the_reference(kind, dtype):
     model, tolerance = tiny(kind, TYPES[dtype]), TOLERANCE[TYPES[dtype]]
-    step = build(model)
+    step, reference = build(model), exact(model)
     ids = list(PROMPT)
     for position in range(24):
         result = step.step([ids[position]], [position], [0])
-        want = logits_of(model, ids[: position + 1])[-1:]
+        want = logits_of(reference, ids[: position + 1])[-1:]
         check_rows(result, want, tolerance)
         if position + 1 == len(ids):
             ids.append(int(result.ids[0]))
@@ -46,7 +46,7 @@ def test_decode_is_the_reference(kind, dtype):
 def test_prefill_is_the_reference(kind, dtype):
     model, tolerance = tiny(kind, TYPES[dtype]), TOLERANCE[TYPES[dtype]]
     step = build(model, tokens=8, out_rows=8)
-    want = logits_of(model, PROMPT)
+    want = logits_of(exact(model), PROMPT)
     check_rows(step.step(PROMPT, range(7), [0] * 7, range(7)), want, tolerance)
 
 
@@ -68,7 +68,7 @@ def test_mixed_step_equals_the_three_alone(dtype):
     mixed = step.step(tokens, positions, [0] * 7 + [1, 2], [6, 7, 8])
     for row, ids in enumerate((PROMPT, *OTHERS)):
         assert relative(mixed.logits[row], alone(model, ids)) < tolerance
-        assert relative(mixed.logits[row], logits_of(model, ids)[-1]) < tolerance
+        assert relative(mixed.logits[row], logits_of(exact(model), ids)[-1]) < tolerance
 
 
 def test_rows_in_any_order_and_idle_rows_change_nothing():

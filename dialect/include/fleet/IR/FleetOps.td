@@ -18,9 +18,12 @@ def Fleet_ParamOp : Fleet_Op<"param", [Pure]> {
   let description = [{
     The value stays outside the IR. Several names are concatenated along
     dimension 0. `pack` (tile columns; 0: as stored) and `offset` (bytes in the
-    params arena) are set by the memory phase.
+    params arena) are set by the tiles and the memory phase.
 
-    Example: `%w = fleet.param ["q.weight", "k.weight"] : tensor<96x64xbf16>`
+    Example:
+    ```mlir
+    %w = fleet.param ["q.weight", "k.weight"] : tensor<96x64xbf16>
+    ```
   }];
   let arguments = (ins StrArrayAttr:$names, OptionalAttr<I64Attr>:$pack, OptionalAttr<I64Attr>:$offset);
   let results = (outs AnyRankedTensor:$result);
@@ -34,7 +37,10 @@ def Fleet_StateOp : Fleet_Op<"state", [Pure]> {
     A cache of one layer, `[slot, kv head, position, head dim]`; a buffer, not a
     value, since the step updates it in place.
 
-    Example: `%k = fleet.state "k_cache" layer 3 : memref<2x8x512x64xbf16, #fleet.mem<hbm>>`
+    Example:
+    ```mlir
+    %k = fleet.state "k_cache" layer 3 : memref<2x8x512x64xbf16, #fleet.mem<hbm>>
+    ```
   }];
   let arguments = (ins StrAttr:$name, I64Attr:$layer, OptionalAttr<I64Attr>:$offset);
   let results = (outs AnyMemRef:$result);
@@ -66,16 +72,32 @@ def Fleet_GatherOp : Fleet_NamedOp<"gather"> {
   let description = [{
     `out[i, :] = table[indices[i], :]`; table `NxH`, indices `Mxi32`, out `MxH`.
     Indices are checked by the caller.
-    Example: `%y = fleet.gather ins(%t, %i : tensor<9x8xf32>, tensor<2xi32>) outs(%e : tensor<2x8xf32>) -> tensor<2x8xf32>`
+
+    Example:
+    ```mlir
+    func.func @rows(%table: tensor<9x8xf32>, %indices: tensor<2xi32>, %out: tensor<2x8xf32>) -> tensor<2x8xf32> {
+      %y = fleet.gather ins(%table, %indices : tensor<9x8xf32>, tensor<2xi32>)
+          outs(%out : tensor<2x8xf32>) -> tensor<2x8xf32>
+      return %y : tensor<2x8xf32>
+    }
+    ```
   }];
   let arguments = (ins Variadic<AnyShaped>:$inputs, Variadic<AnyShaped>:$outputs);
 }
 def Fleet_RmsNormOp : Fleet_NamedOp<"rms_norm"> {
   let summary = "root mean square normalisation of the last dimension";
   let description = [{
-    Inputs x `...xD` and weight `D`; f32 inside, rounded to the storage type
-    before the weight is applied.
-    Example: `%y = fleet.rms_norm ins(%x, %w : tensor<2x8xf32>, tensor<8xf32>) outs(%e : tensor<2x8xf32>) {eps = 1.0e-5 : f64} -> tensor<2x8xf32>`
+    Inputs x `...xD` and weight `D`; f32 inside, rounded once to
+    the element type of the output, which may differ from that of x.
+
+    Example:
+    ```mlir
+    func.func @norm(%x: tensor<2x8xf32>, %weight: tensor<8xf32>, %out: tensor<2x8xf32>) -> tensor<2x8xf32> {
+      %y = fleet.rms_norm ins(%x, %weight : tensor<2x8xf32>, tensor<8xf32>)
+          outs(%out : tensor<2x8xf32>) {eps = 1.0e-5 : f64} -> tensor<2x8xf32>
+      return %y : tensor<2x8xf32>
+    }
+    ```
   }];
   let arguments = (ins Variadic<AnyShaped>:$inputs, Variadic<AnyShaped>:$outputs, F64Attr:$eps);
 }
@@ -83,7 +105,16 @@ def Fleet_LayerNormOp : Fleet_NamedOp<"layer_norm"> {
   let summary = "layer normalisation of the last dimension";
   let description = [{
     Inputs x `...xD`, weight `D`, bias `D`; f32 inside, rounded once.
-    Example: `%y = fleet.layer_norm ins(%x, %w, %b : tensor<2x8xf32>, tensor<8xf32>, tensor<8xf32>) outs(%e : tensor<2x8xf32>) {eps = 1.0e-5 : f64} -> tensor<2x8xf32>`
+
+    Example:
+    ```mlir
+    func.func @norm(%x: tensor<2x8xf32>, %weight: tensor<8xf32>, %bias: tensor<8xf32>,
+                    %out: tensor<2x8xf32>) -> tensor<2x8xf32> {
+      %y = fleet.layer_norm ins(%x, %weight, %bias : tensor<2x8xf32>, tensor<8xf32>, tensor<8xf32>)
+          outs(%out : tensor<2x8xf32>) {eps = 1.0e-5 : f64} -> tensor<2x8xf32>
+      return %y : tensor<2x8xf32>
+    }
+    ```
   }];
   let arguments = (ins Variadic<AnyShaped>:$inputs, Variadic<AnyShaped>:$outputs, F64Attr:$eps);
 }
@@ -91,9 +122,18 @@ def Fleet_RopeOp : Fleet_NamedOp<"rope"> {
   let summary = "rotary position embedding, halves form";
   let description = [{
     Inputs x `TxHxD`, cos `TxR`, sin `TxR`, R even and at most D. For d < R:
-    `x[d] * cos[d] + (d < R/2 ? -x[d + R/2] : x[d - R/2]) * sin[d]`, rest unchanged. Each product
-    and the sum are rounded to the storage type.
-    Example: `%y = fleet.rope ins(%x, %c, %s : tensor<2x4x8xf32>, tensor<2x8xf32>, tensor<2x8xf32>) outs(%e : tensor<2x4x8xf32>) -> tensor<2x4x8xf32>`
+    `x[d] * cos[d] + (d < R/2 ? -x[d + R/2] : x[d - R/2]) * sin[d]`, rest unchanged.
+    f32 inside, rounded once; cos and sin may be wider than x.
+
+    Example:
+    ```mlir
+    func.func @rotate(%x: tensor<2x4x8xf32>, %cos: tensor<2x8xf32>, %sin: tensor<2x8xf32>,
+                      %out: tensor<2x4x8xf32>) -> tensor<2x4x8xf32> {
+      %y = fleet.rope ins(%x, %cos, %sin : tensor<2x4x8xf32>, tensor<2x8xf32>, tensor<2x8xf32>)
+          outs(%out : tensor<2x4x8xf32>) -> tensor<2x4x8xf32>
+      return %y : tensor<2x4x8xf32>
+    }
+    ```
   }];
   let arguments = (ins Variadic<AnyShaped>:$inputs, Variadic<AnyShaped>:$outputs);
 }
@@ -104,8 +144,22 @@ def Fleet_AttentionOp : Fleet_NamedOp<"attention"> {
     caches (memrefs `RxGxSxD`), H a multiple of G. First the keys and values of
     all rows with slot >= 0 are stored at (slot, head, position); then each such
     row attends to positions 0..position of its slot, softmax in f32. A row with
-    slot < 0 gives zeros. As a tile: heads of the caches start at `head`.
-    Example: `%y = fleet.attention ins(%q, %k, %v, %s, %p, %kc, %vc : tensor<1x4x8xf32>, tensor<1x2x8xf32>, tensor<1x2x8xf32>, tensor<1xi32>, tensor<1xi32>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%e : tensor<1x4x8xf32>) {scale = 0.35 : f64} -> tensor<1x4x8xf32>`
+    slot < 0 gives zeros. Tiled by heads; a tile takes whole groups of query heads
+    and its slice of the caches.
+
+    Example:
+    ```mlir
+    func.func @attend(%q: tensor<1x4x8xf32>, %k: tensor<1x2x8xf32>, %v: tensor<1x2x8xf32>,
+                      %slots: tensor<1xi32>, %positions: tensor<1xi32>,
+                      %keys: memref<1x2x16x8xf32, #fleet.mem<hbm>>,
+                      %values: memref<1x2x16x8xf32, #fleet.mem<hbm>>, %out: tensor<1x4x8xf32>) -> tensor<1x4x8xf32> {
+      %y = fleet.attention ins(%q, %k, %v, %slots, %positions, %keys, %values
+          : tensor<1x4x8xf32>, tensor<1x2x8xf32>, tensor<1x2x8xf32>, tensor<1xi32>,
+            tensor<1xi32>, memref<1x2x16x8xf32, #fleet.mem<hbm>>, memref<1x2x16x8xf32, #fleet.mem<hbm>>)
+          outs(%out : tensor<1x4x8xf32>) {scale = 0.35 : f64} -> tensor<1x4x8xf32>
+      return %y : tensor<1x4x8xf32>
+    }
+    ```
   }];
   let arguments = (ins Variadic<AnyShaped>:$inputs, Variadic<AnyShaped>:$outputs, F64Attr:$scale);
 }
@@ -113,7 +167,15 @@ def Fleet_ArgmaxOp : Fleet_NamedOp<"argmax"> {
   let summary = "index of the greatest element of each row, the first of equals";
   let description = [{
     Input `OxV`, output `Oxi32`.
-    Example: `%y = fleet.argmax ins(%x : tensor<2x8xf32>) outs(%e : tensor<2xi32>) -> tensor<2xi32>`
+
+    Example:
+    ```mlir
+    func.func @greedy(%x: tensor<2x8xf32>, %out: tensor<2xi32>) -> tensor<2xi32> {
+      %y = fleet.argmax ins(%x : tensor<2x8xf32>)
+          outs(%out : tensor<2xi32>) -> tensor<2xi32>
+      return %y : tensor<2xi32>
+    }
+    ```
   }];
   let arguments = (ins Variadic<AnyShaped>:$inputs, Variadic<AnyShaped>:$outputs);
 }
@@ -127,10 +189,30 @@ def Fleet_TaskOp : Fleet_Op<"task", [SingleBlock, NoTerminator, NoRegionArgument
   let description = [{
     Runs `body` (a function) on the operands. Before the memory phase it has one
     tensor result; after it the result is the last operand. `chiplets` cuts the
-    tiles of its partition into `fleet.chiplet_task`s, which cover every tile once.
+    tiles of its partition into `fleet.chiplet_task`s, which cover every tile once,
+    in order. `waits` are the ids of earlier tasks whose results it needs, at
+    device scope.
+
     Example:
     ```mlir
-    %y = fleet.task 0 @task_0(%x) : (tensor<1x8xf32>) -> tensor<1x8xf32>
+    module attributes {fleet.target = #fleet.target<"study", backend = llvm, chiplets = 2, workers = 2,
+        lds = 65536, l2 = 4194304, hbm_gbs = 100, tile = 16>} {
+      func.func @step() {
+        %x = fleet.buffer "work" offset 0 : memref<1x64xf32, #fleet.mem<hbm>>
+        %y = fleet.buffer "work" offset 256 : memref<1x64xf32, #fleet.mem<hbm>>
+        fleet.task 3 @task_1(%x, %y) partition <columns, tiles = 4, size = 16> traversal <full_m>
+            waits [0, 2] : (memref<1x64xf32, #fleet.mem<hbm>>, memref<1x64xf32, #fleet.mem<hbm>>) -> () into {
+          fleet.chiplet_task on 0 tiles 0 to 2 into {
+            fleet.cu_task on 0 tiles 0 to 1
+            fleet.cu_task on 1 tiles 1 to 2
+          }
+          fleet.chiplet_task on 1 tiles 2 to 4 into {
+            fleet.cu_task on 0 tiles 2 to 4
+          }
+        }
+        return
+      }
+    }
     ```
   }];
   let arguments = (ins I64Attr:$id, FlatSymbolRefAttr:$body, Variadic<AnyType>:$operands,
@@ -147,7 +229,22 @@ def Fleet_TaskOp : Fleet_Op<"task", [SingleBlock, NoTerminator, NoRegionArgument
 def Fleet_ChipletTaskOp : Fleet_Op<"chiplet_task",
     [SingleBlock, NoTerminator, NoRegionArguments, HasParent<"TaskOp">]> {
   let summary = "the part of a task bound to one chiplet: tiles [lo, hi)";
-  let description = "Example: `fleet.chiplet_task on 3 tiles 12 to 24 into { fleet.cu_task on 0 tiles 12 to 24 }`";
+  let description = [{
+    `cus` cuts the tiles further into `fleet.cu_task`s, which cover the range once,
+    in order.
+
+    Example:
+    ```mlir
+    func.func @step(%x: tensor<1x64xf32>) -> tensor<1x64xf32> {
+      %y = fleet.task 0 @task_0(%x) partition <columns, tiles = 4, size = 16>
+          : (tensor<1x64xf32>) -> tensor<1x64xf32> into {
+        fleet.chiplet_task on 0 tiles 0 to 1
+        fleet.chiplet_task on 3 tiles 1 to 4
+      }
+      return %y : tensor<1x64xf32>
+    }
+    ```
+  }];
   let arguments = (ins I64Attr:$chiplet, I64Attr:$lo, I64Attr:$hi);
   let regions = (region AnyRegion:$cus);
   let assemblyFormat = "`on` $chiplet `tiles` $lo `to` $hi attr-dict (`into` $cus^)?";
@@ -157,7 +254,23 @@ def Fleet_ChipletTaskOp : Fleet_Op<"chiplet_task",
 
 def Fleet_CuTaskOp : Fleet_Op<"cu_task", [HasParent<"ChipletTaskOp">]> {
   let summary = "the part of a chiplet task bound to one worker: tiles [lo, hi)";
-  let description = "Example: see `fleet.chiplet_task`.";
+  let description = [{
+    What one workgroup runs at a time: an entry of its worker's queue.
+
+    Example:
+    ```mlir
+    func.func @step(%x: tensor<1x64xf32>) -> tensor<1x64xf32> {
+      %y = fleet.task 0 @task_0(%x) partition <columns, tiles = 4, size = 16>
+          : (tensor<1x64xf32>) -> tensor<1x64xf32> into {
+        fleet.chiplet_task on 0 tiles 0 to 4 into {
+          fleet.cu_task on 0 tiles 0 to 2
+          fleet.cu_task on 7 tiles 2 to 4
+        }
+      }
+      return %y : tensor<1x64xf32>
+    }
+    ```
+  }];
   let arguments = (ins I64Attr:$worker, I64Attr:$lo, I64Attr:$hi);
   let assemblyFormat = "`on` $worker `tiles` $lo `to` $hi attr-dict";
   let hasVerifier = 1;
@@ -167,7 +280,11 @@ def Fleet_BufferOp : Fleet_Op<"buffer", [Pure]> {
   let summary = "a buffer at a fixed place in an arena";
   let description = [{
     Arena: params, state, work, input or output; offset in bytes, a multiple of 64.
-    Example: `%b = fleet.buffer "work" offset 128 : memref<4x8xf32, #fleet.mem<hbm>>`
+
+    Example:
+    ```mlir
+    %b = fleet.buffer "work" offset 128 : memref<4x8xf32, #fleet.mem<hbm>>
+    ```
   }];
   let arguments = (ins StrAttr:$arena, I64Attr:$offset);
   let results = (outs AnyMemRef:$result);
@@ -179,7 +296,11 @@ def Fleet_QueueOp : Fleet_Op<"queue"> {
   let summary = "the static queue of one worker";
   let description = [{
     Device tasks (by id) in the order in which the worker runs its part of them.
-    Example: `fleet.queue chiplet 0 worker 1 [0, 1, 2]`
+
+    Example:
+    ```mlir
+    fleet.queue chiplet 0 worker 1 [0, 1, 2]
+    ```
   }];
   let arguments = (ins I64Attr:$chiplet, I64Attr:$worker, DenseI64ArrayAttr:$tasks);
   let assemblyFormat = "`chiplet` $chiplet `worker` $worker $tasks attr-dict";
@@ -192,13 +313,28 @@ def Fleet_QueueOp : Fleet_Op<"queue"> {
 
 def Fleet_ChipletIdOp : Fleet_Op<"chiplet_id", [Pure]> {
   let summary = "the chiplet that runs this workgroup, read from the hardware";
-  let description = "Example: `%c = fleet.chiplet_id : index`";
+  let description = [{
+    Never inferred from the number of the workgroup.
+
+    Example:
+    ```mlir
+    %chiplet = fleet.chiplet_id : index
+    ```
+  }];
   let results = (outs Index:$result);
   let assemblyFormat = "attr-dict `:` type($result)";
 }
 def Fleet_WorkerRankOp : Fleet_Op<"worker_rank", [Pure]> {
   let summary = "the rank of this workgroup in its chiplet";
-  let description = "Example: `%r = fleet.worker_rank : index`";
+  let description = [{
+    From 0 to the target's workers of a chiplet, exclusive; no two workgroups of a
+    chiplet have the same.
+
+    Example:
+    ```mlir
+    %rank = fleet.worker_rank : index
+    ```
+  }];
   let results = (outs Index:$result);
   let assemblyFormat = "attr-dict `:` type($result)";
 }
@@ -206,8 +342,15 @@ def Fleet_WaitOp : Fleet_Op<"wait", [MemoryEffects<[MemRead, MemWrite]>]> {
   let summary = "wait until a counter has reached a value, then acquire";
   let description = [{
     Returns when `counters[index] >= target`; what its signals published at the
-    scope is then visible.
-    Example: `fleet.wait #fleet.scope<device> %c[%i] >= %t : memref<8xi32>`
+    scope is then visible. Scopes: chiplet or device.
+
+    Example:
+    ```mlir
+    func.func @wait(%counters: memref<8xi32>, %i: index, %target: i32) {
+      fleet.wait <device> %counters[%i] >= %target : memref<8xi32>
+      return
+    }
+    ```
   }];
   let arguments = (ins Fleet_TaskScopeAttr:$scope, MemRefOf<[I32]>:$counters, Index:$index, I32:$target);
   let assemblyFormat = "$scope $counters `[` $index `]` `>` `=` $target attr-dict `:` type($counters)";
@@ -216,8 +359,15 @@ def Fleet_WaitOp : Fleet_Op<"wait", [MemoryEffects<[MemRead, MemWrite]>]> {
 def Fleet_SignalOp : Fleet_Op<"signal", [MemoryEffects<[MemRead, MemWrite]>]> {
   let summary = "release at a scope, then add 1 to a counter";
   let description = [{
-    Returns the counter's new value.
-    Example: `%n = fleet.signal #fleet.scope<chiplet> %c[%i] : memref<8xi32>`
+    Returns the counter's new value. Scopes: chiplet or device.
+
+    Example:
+    ```mlir
+    func.func @signal(%counters: memref<8xi32>, %i: index) -> i32 {
+      %n = fleet.signal <chiplet> %counters[%i] : memref<8xi32>
+      return %n : i32
+    }
+    ```
   }];
   let arguments = (ins Fleet_TaskScopeAttr:$scope, MemRefOf<[I32]>:$counters, Index:$index);
   let results = (outs I32:$result);
@@ -232,7 +382,13 @@ def Fleet_SignalOp : Fleet_Op<"signal", [MemoryEffects<[MemRead, MemWrite]>]> {
 def Fleet_PackageOp : Fleet_Op<"package"> {
   let summary = "what the packager needs: entry point, format, arenas, weights";
   let description = [{
-    Example: `fleet.package @fleet_step {format = "embedded-elf", manifest = {}}`
+    `entry` is the function that runs a step, `manifest` what a loader has to put
+    where.
+
+    Example:
+    ```mlir
+    fleet.package @fleet_step {format = "embedded-elf", manifest = {}}
+    ```
   }];
   let arguments = (ins FlatSymbolRefAttr:$entry, StrAttr:$format, DictionaryAttr:$manifest);
   let assemblyFormat = "$entry attr-dict";

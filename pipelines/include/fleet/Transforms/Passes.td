@@ -38,6 +38,21 @@ def ImportStep : Pass<"fleet-import-step", "ModuleOp"> {
   let dependentDialects = ["fleet::FleetDialect", "linalg::LinalgDialect", "tensor::TensorDialect"];
 }
 
+def KeepPrecision : Pass<"fleet-keep-precision", "ModuleOp"> {
+  let summary = "round to the storage type only what is read in the storage type";
+  let description = [{
+    From: the step as the importer gives it, where every element-wise value is
+    rounded to the storage type (bf16), as PyTorch does. To: values that only
+    norms, rotary embeddings and other element-wise ops read (the residual
+    stream, the rotary tables, the parts of an activation function) are f32.
+    Contractions and attention read the storage type as before.
+
+    Before: `truncf(x + y)` feeds `fleet.rms_norm` as `tensor<1x8xbf16>`; after:
+    `x + y` feeds it as `tensor<1x8xf32>`, and the norm rounds its result once.
+  }];
+  let dependentDialects = ["arith::ArithDialect", "fleet::FleetDialect", "tensor::TensorDialect"];
+}
+
 def MergeContractions : Pass<"fleet-merge-contractions", "ModuleOp"> {
   let summary = "contractions of one activation become one, their weights concatenated";
   let description = [{

@@ -82,7 +82,6 @@ static void lower(Emitter &e, RmsNormOp op) {
     scale = e.broadcast(scale, lanes);
     e.loop(size, lanes, [&](Value i) {
       Value v = e.mul(e.loadVector(x, with(row, i), lanes), scale);
-      v = e.roundTrip(v, elementOf(x));
       e.storeVector(e.mul(v, e.loadVector(weight, i, lanes)), out, with(row, i));
     });
   });
@@ -113,7 +112,6 @@ static void lower(Emitter &e, LayerNormOp op) {
 static void lower(Emitter &e, RopeOp op) {
   Value x = op.getInputs()[0], cos = op.getInputs()[1], sin = op.getInputs()[2];
   Value out = op.getOutputs()[0];
-  Type type = elementOf(x);
   int64_t size = shapeOf(x)[2], half = shapeOf(cos)[1] / 2, lanes = half ? vectorWidth(half) : 1;
   e.nest(shapeOf(x).drop_back(), [&](SmallVector<Value> row) {
     e.loop(half, lanes, [&](Value i) {
@@ -121,7 +119,7 @@ static void lower(Emitter &e, RopeOp op) {
       Value low = e.loadVector(x, with(row, i), lanes), high = e.loadVector(x, with(row, j), lanes);
       auto rotate = [&](Value at, Value straight, Value across) {
         Value c = e.loadVector(cos, {row[0], at}, lanes), s = e.loadVector(sin, {row[0], at}, lanes);
-        return e.add(e.roundTrip(e.mul(straight, c), type), e.roundTrip(e.mul(across, s), type));
+        return e.add(e.mul(straight, c), e.mul(across, s));
       };
       Value minusHigh = arith::NegFOp::create(e.b, e.loc, high);
       Value newLow = rotate(i, low, minusHigh), newHigh = rotate(j, high, low);

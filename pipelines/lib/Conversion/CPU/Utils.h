@@ -58,8 +58,6 @@ struct Emitter {
 
   Value widen(Value value);
   Value round(Value value, Type elementType);
-  /// The f32 value after rounding to the storage type.
-  Value roundTrip(Value value, Type elementType) { return widen(round(value, elementType)); }
   Value load(Value memref, ValueRange indices) {
     return memref::LoadOp::create(b, loc, memref, indices);
   }

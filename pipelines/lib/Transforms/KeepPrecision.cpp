@@ -1,0 +1,110 @@
+//===- KeepPrecision.cpp
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Utils.h"
+
+#include "fleet/Transforms/Passes.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace mlir::fleet {
+#define GEN_PASS_DEF_KEEPPRECISION
+#include "fleet/Transforms/Passes.h.inc"
+
+namespace {
+/// True if every reader of `value` computes in f32 what it reads, and so takes
+/// it in f32 as well. Contractions, queries, keys and values want the storage type.
+bool takesF32(Value value) {
+  return llvm::all_of(value.getUses(), [](OpOperand &use) {
+    Operation *user = use.getOwner();
+    unsigned index = use.getOperandNumber();
+    if (isElementwise(user))
+      return cast<linalg::GenericOp>(user).isDpsInput(&use);
+    if (isView(user))
+      return takesF32(user->getResult(0));
+    if (isa<RmsNormOp, LayerNormOp>(user))
+      return index == 0;
+    if (isa<RopeOp>(user))
+      return index == 1 || index == 2;
+    return isa<GatherOp>(user) && index == 0 && takesF32(user->getResult(0));
+  });
+}
+
+Type withElement(Type type, Type element) { return cast<RankedTensorType>(type).clone(element); }
+
+Value emptyLike(OpBuilder &b, Value value, Type element) {
+  auto type = cast<RankedTensorType>(value.getType());
+  return tensor::EmptyOp::create(b, value.getLoc(), type.getShape(), element);
+}
+
+/// Follows a value that has become f32 into its readers.
+void retypeUsers(OpBuilder &b, Value value, Type f32) {
+  for (OpOperand &use : value.getUses()) {
+    Operation *user = use.getOwner();
+    if (auto generic = dyn_cast<linalg::GenericOp>(user)) {
+      BlockArgument arg = generic.getMatchingBlockArgument(&use);
+      Type narrow = arg.getType();
+      arg.setType(f32);
+      for (OpOperand &inner : llvm::make_early_inc_range(arg.getUses())) {
+        if (auto ext = dyn_cast<arith::ExtFOp>(inner.getOwner())) {
+          ext.replaceAllUsesWith(Value(arg));
+          ext.erase();
+          continue;
+        }
+        b.setInsertionPoint(inner.getOwner());
+        inner.set(arith::TruncFOp::create(b, user->getLoc(), narrow, arg));
+      }
+    } else if (isView(user)) {
+      user->getResult(0).setType(cast<RankedTensorType>(withElement(user->getResult(0).getType(), f32)));
+      retypeUsers(b, user->getResult(0), f32);
+    } else if (auto gather = dyn_cast<GatherOp>(user)) {
+      b.setInsertionPoint(gather);
+      gather.getOutputsMutable()[0].set(emptyLike(b, gather.getOutputs()[0], f32));
+      gather.getResult(0).setType(cast<RankedTensorType>(gather.getOutputs()[0].getType()));
+      retypeUsers(b, gather.getResult(0), f32);
+    }
+  }
+}
+
+struct KeepPrecision : impl::KeepPrecisionBase<KeepPrecision> {
+  void runOnOperation() override {
+    OpBuilder b(&getContext());
+    Type f32 = b.getF32Type();
+    for (auto func : getOperation().getOps<func::FuncOp>())
+      func.walk([&](linalg::GenericOp generic) {
+        if (!isElementwise(generic))
+          return;
+        Value result = generic.getResult(0);
+        if (cast<RankedTensorType>(result.getType()).getElementTypeBitWidth() >= 32)
+          return;
+        auto yield = cast<linalg::YieldOp>(generic.getBody()->getTerminator());
+        auto round = yield.getOperand(0).getDefiningOp<arith::TruncFOp>();
+        if (!round || round.getIn().getType() != f32 || !takesF32(result) ||
+            !generic.getRegionOutputArgs()[0].use_empty())
+          return;
+        b.setInsertionPoint(generic);
+        generic.getOutputsMutable()[0].set(emptyLike(b, result, f32));
+        generic.getRegionOutputArgs()[0].setType(f32);
+        yield.setOperand(0, round.getIn());
+        result.setType(withElement(result.getType(), f32));
+        retypeUsers(b, result, f32);
+      });
+    // What is rounded only to be widened again need not be rounded: canonicalisation
+    // drops such pairs where both allow it.
+    auto contract = arith::FastMathFlagsAttr::get(&getContext(), arith::FastMathFlags::contract);
+    getOperation().walk([&](linalg::GenericOp generic) {
+      if (isElementwise(generic))
+        generic.walk([&](Operation *op) {
+          if (isa<arith::TruncFOp, arith::ExtFOp>(op))
+            op->setAttr("fastmath", contract);
+        });
+    });
+  }
+};
+} // namespace
+} // namespace mlir::fleet
