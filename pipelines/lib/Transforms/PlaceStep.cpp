@@ -76,7 +76,9 @@ struct PlaceStep : impl::PlaceStepBase<PlaceStep> {
           buffers[param] = BufferOp::create(b, param.getLoc(), bufferType(type), "params", offset);
         }
     SmallVector<StateOp> states(step.getOps<StateOp>());
-    llvm::stable_sort(states, [](StateOp x, StateOp y) { return x.getLayer() < y.getLayer(); });
+    llvm::sort(states, [](StateOp x, StateOp y) {
+      return std::pair(x.getLayer(), x.getName()) < std::pair(y.getLayer(), y.getName());
+    });
     for (StateOp state : states) {
       auto type = cast<MemRefType>(state.getType());
       int64_t offset = take("state", bytesOf(type));

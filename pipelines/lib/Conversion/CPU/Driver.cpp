@@ -95,10 +95,10 @@ namespace {
 struct Walk {
   Emitter &e;
   const Kernel &kernel;
-  Value params, state, work, input, output, epoch;
-  Value next;                                           // per worker: its next cu-task
-  Value deviceTasks, cuTasks, queues, waits, arrivals;  // tables
-  Value counters;
+  Value params{}, state{}, work{}, input{}, output{}, epoch{};
+  Value next{};                                                   // per worker: its next cu-task
+  Value deviceTasks{}, cuTasks{}, queues{}, waits{}, arrivals{};  // tables
+  Value counters{};
 
   Value table(memref::GlobalOp global) {
     return memref::GetGlobalOp::create(e.b, e.loc, global.getType(), global.getSymName());
