@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "fleet/Pipelines/Pipelines.h"
+#include "fleet/Conversion/GPUPasses.h"
 #include "fleet/Conversion/Passes.h"
 #include "fleet/InitAll.h"
 #include "fleet/Transforms/Passes.h"
@@ -65,9 +66,14 @@ static void buildPhase(OpPassManager &pm, StringRef phase) {
     cleanUp(pm);
   } else if (phase == "events") {
     pm.addPass(createInsertEvents());
+    pm.addPass(createCheckCoherence());
   } else if (phase == "schedule") {
     pm.addPass(createScheduleTasks());
+    pm.addPass(createCheckProgress());
   } else if (phase == "kernel") {
+    // A kernel is built from a proved schedule only, whoever wrote the file.
+    pm.addPass(createCheckCoherence());
+    pm.addPass(createCheckProgress());
     pm.addPass(createBuildKernel());
   } else if (phase == "target") {
     pm.addPass(createGenerateTarget());
@@ -106,5 +112,7 @@ void mlir::fleet::registerAllPasses() {
   registerFleetTransformsPasses();
   registerFleetConversionPasses();
   registerConversionPipelines();
+  registerFleetGPUConversionPasses();
+  registerGPUConversionPipelines();
   registerFleetPipelines();
 }

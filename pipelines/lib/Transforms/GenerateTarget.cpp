@@ -7,12 +7,15 @@
 
 #include "fleet/Transforms/Passes.h"
 
+#include "mlir/Dialect/AMDGPU/IR/AMDGPUDialect.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Index/IR/IndexDialect.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/ROCDLDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -31,13 +34,21 @@ namespace {
 struct GenerateTarget : impl::GenerateTargetBase<GenerateTarget> {
   void runOnOperation() override {
     auto target = getOperation()->getAttrOfType<TargetAttr>("fleet.target");
-    if (target.getBackend() != Backend::LLVM) {
+    std::string pipeline;
+    switch (target.getBackend()) {
+    case Backend::LLVM:
+      pipeline = "fleet-cpu-to-llvm";
+      break;
+    case Backend::ROCDL:
+      pipeline = ("fleet-amdgpu-to-llvm{chipset=" + target.getName() + "}").str();
+      break;
+    case Backend::NVVM:
       getOperation().emitError("code generation for target '")
           << target.getName() << "' is not supported by this version: compile to phase kernel, or choose target cpu";
       return signalPassFailure();
     }
     OpPassManager pm(ModuleOp::getOperationName());
-    if (failed(parsePassPipeline("fleet-cpu-to-llvm", pm)) || failed(runPipeline(pm, getOperation())))
+    if (failed(parsePassPipeline(pipeline, pm)) || failed(runPipeline(pm, getOperation())))
       signalPassFailure();
   }
 };

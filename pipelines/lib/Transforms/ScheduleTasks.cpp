@@ -8,6 +8,7 @@
 #include "fleet/Transforms/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/DenseSet.h"
 
 namespace mlir::fleet {
 #define GEN_PASS_DEF_SCHEDULETASKS
@@ -21,14 +22,17 @@ struct ScheduleTasks : impl::ScheduleTasksBase<ScheduleTasks> {
     auto step = module.lookupSymbol<func::FuncOp>("step");
     int64_t chiplets = target.getChiplets(), workers = target.getWorkers();
     std::vector<SmallVector<int64_t>> queues(chiplets * workers);
+    llvm::DenseSet<int64_t> earlier;
     for (auto task : step.getOps<TaskOp>()) {
-      // Queues run in the order of ids, and every wait is for a smaller id, so
-      // the smallest unfinished task can always run: no cycle is possible.
+      // All queues run in the order of the step, and every wait is for a task that
+      // stands earlier there, so the first unfinished task can always run: no cycle
+      // is possible.
       for (int64_t id : task.getWaits().value_or(ArrayRef<int64_t>()))
-        if (id >= static_cast<int64_t>(task.getId())) {
+        if (!earlier.contains(id)) {
           task.emitError("expected a wait for an earlier task in queue order, found task ") << id;
           return signalPassFailure();
         }
+      earlier.insert(task.getId());
       for (auto part : task.getChiplets().getOps<ChipletTaskOp>())
         for (auto cu : part.getCus().getOps<CuTaskOp>())
           queues[part.getChiplet() * workers + cu.getWorker()].push_back(task.getId());

@@ -120,6 +120,27 @@ def InsertEvents : Pass<"fleet-insert-events", "ModuleOp"> {
   let dependentDialects = ["fleet::FleetDialect"];
 }
 
+def CheckCoherence : Pass<"fleet-check-coherence", "ModuleOp"> {
+  let summary = "prove that waits order every two tasks that touch the same bytes";
+  let description = [{
+    Looks at the bytes of buffers, not at how the waits were found. Two tasks
+    that touch a byte of one arena, one of them writing, must be ordered by
+    waits, directly or through others; since a wait is an acquire at device scope
+    of what the signal released, the later one then sees what the earlier one
+    wrote. Writes: the last operand, and state. Fails naming the later task, the
+    missing wait and the offset.
+  }];
+}
+
+def CheckProgress : Pass<"fleet-check-progress", "ModuleOp"> {
+  let summary = "prove that the queues run every part of every task once, to the end";
+  let description = [{
+    Runs the static queues in an arbitrary order: as waits are for finished
+    tasks and never time out, that order reaches the end if any does. Fails on
+    a cu-task in no queue or in two, and where workers wait for each other.
+  }];
+}
+
 def ScheduleTasks : Pass<"fleet-schedule-tasks", "ModuleOp"> {
   let summary = "one static queue for each worker, in list order";
   let description = "Fails where the queues could deadlock (a wait for a task that stands later).";
@@ -135,7 +156,8 @@ def BuildKernel : Pass<"fleet-build-kernel", "ModuleOp"> {
 def GenerateTarget : Pass<"fleet-generate-target", "ModuleOp"> {
   let summary = "run the code generator of the module's target";
   let description = "Fails where this version has no code generator for the target's backend.";
-  let dependentDialects = ["affine::AffineDialect", "arith::ArithDialect", "cf::ControlFlowDialect",
+  let dependentDialects = ["amdgpu::AMDGPUDialect", "gpu::GPUDialect", "ROCDL::ROCDLDialect",
+    "affine::AffineDialect", "arith::ArithDialect", "cf::ControlFlowDialect",
                            "func::FuncDialect", "index::IndexDialect", "linalg::LinalgDialect", "LLVM::LLVMDialect",
                            "math::MathDialect", "memref::MemRefDialect", "scf::SCFDialect", "ub::UBDialect",
                            "vector::VectorDialect"];

@@ -1,0 +1,78 @@
+//===- CheckProgress.cpp
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "fleet/Transforms/Passes.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace mlir::fleet {
+#define GEN_PASS_DEF_CHECKPROGRESS
+#include "fleet/Transforms/Passes.h.inc"
+
+namespace {
+struct CheckProgress : impl::CheckProgressBase<CheckProgress> {
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    auto target = module->getAttrOfType<TargetAttr>("fleet.target");
+    auto step = module.lookupSymbol<func::FuncOp>("step");
+    if (!target || !step) {
+      module.emitError("expected a module with a fleet.target and a function @step, found neither or one");
+      return signalPassFailure();
+    }
+    int64_t workers = target.getWorkers();
+    SmallVector<TaskOp> tasks(step.getOps<TaskOp>());
+    // What each worker owes to each task, and how many owe something.
+    llvm::DenseMap<std::pair<int64_t, int64_t>, Operation *> owed; // (worker, task)
+    SmallVector<int64_t> left(tasks.size(), 0);
+    for (auto [id, task] : llvm::enumerate(tasks))
+      for (auto part : task.getChiplets().getOps<ChipletTaskOp>())
+        for (auto cu : part.getCus().getOps<CuTaskOp>()) {
+          owed[{part.getChiplet() * workers + cu.getWorker(), id}] = cu;
+          ++left[id];
+        }
+    SmallVector<QueueOp> queues(step.getOps<QueueOp>());
+    for (QueueOp queue : queues)
+      for (int64_t id : queue.getTasks()) {
+        int64_t worker = queue.getChiplet() * workers + queue.getWorker();
+        if (owed.erase({worker, id}))
+          continue;
+        queue.emitError("expected each of the worker's tasks once, found task ") << id << " again or without a part";
+        return signalPassFailure();
+      }
+    if (!owed.empty()) {
+      // The smallest, so that the message does not depend on a hash.
+      auto first = std::min_element(owed.begin(), owed.end(), [](auto &x, auto &y) { return x.first < y.first; });
+      first->second->emitError("expected task ")
+          << first->first.second << " in the queue of worker " << first->first.first << ", found no such entry";
+      return signalPassFailure();
+    }
+    // Run the queues: whoever can go on does, until all are done or none can.
+    SmallVector<size_t> next(queues.size(), 0);
+    auto blocked = [&](QueueOp queue, size_t place) -> std::optional<int64_t> {
+      for (int64_t wait : tasks[queue.getTasks()[place]].getWaits().value_or(ArrayRef<int64_t>()))
+        if (left[wait])
+          return wait;
+      return std::nullopt;
+    };
+    for (bool moved = true; moved;) {
+      moved = false;
+      for (auto [q, queue] : llvm::enumerate(queues))
+        while (next[q] < queue.getTasks().size() && !blocked(queue, next[q])) {
+          --left[queue.getTasks()[next[q]++]];
+          moved = true;
+        }
+    }
+    for (auto [q, queue] : llvm::enumerate(queues))
+      if (next[q] < queue.getTasks().size()) {
+        queue.emitError("expected queues that run to their end, found task ")
+            << queue.getTasks()[next[q]] << " waiting for ever for task " << *blocked(queue, next[q]);
+        return signalPassFailure();
+      }
+  }
+};
+} // namespace
+} // namespace mlir::fleet
