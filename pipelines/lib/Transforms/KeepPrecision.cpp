@@ -30,9 +30,20 @@ bool takesF32(Value value) {
     if (isa<RmsNormOp, LayerNormOp>(user))
       return index == 0;
     if (isa<RopeOp>(user))
-      return index == 1 || index == 2;
+      return index < 3;
     return isa<GatherOp>(user) && index == 0 && takesF32(user->getResult(0));
   });
+}
+
+/// True if `generic` does nothing but round a contraction's result for readers
+/// that are not element-wise: that value is stored, and contractions whose
+/// results are stored alike can be merged.
+bool isStoredContraction(linalg::GenericOp generic) {
+  if (generic.getNumDpsInputs() != 1 || !llvm::hasSingleElement(generic.getBody()->without_terminator()))
+    return false;
+  if (!generic.getDpsInputs()[0].getDefiningOp<linalg::MatmulOp>())
+    return false;
+  return !llvm::all_of(generic->getUsers(), isElementwise);
 }
 
 Type withElement(Type type, Type element) { return cast<RankedTensorType>(type).clone(element); }
@@ -75,9 +86,21 @@ struct KeepPrecision : impl::KeepPrecisionBase<KeepPrecision> {
   void runOnOperation() override {
     OpBuilder b(&getContext());
     Type f32 = b.getF32Type();
-    for (auto func : getOperation().getOps<func::FuncOp>())
+    for (auto func : getOperation().getOps<func::FuncOp>()) {
+      // A norm before a rotary embedding: rounded once, after both.
+      func.walk([&](Operation *op) {
+        if (!isa<RmsNormOp, LayerNormOp>(op) || !takesF32(op->getResult(0)))
+          return;
+        Value result = op->getResult(0);
+        if (cast<RankedTensorType>(result.getType()).getElementTypeBitWidth() >= 32)
+          return;
+        b.setInsertionPoint(op);
+        cast<DestinationStyleOpInterface>(op).getDpsInitsMutable()[0].set(emptyLike(b, result, f32));
+        result.setType(withElement(result.getType(), f32));
+        retypeUsers(b, result, f32);
+      });
       func.walk([&](linalg::GenericOp generic) {
-        if (!isElementwise(generic))
+        if (!isElementwise(generic) || isStoredContraction(generic))
           return;
         Value result = generic.getResult(0);
         if (cast<RankedTensorType>(result.getType()).getElementTypeBitWidth() >= 32)
@@ -94,6 +117,7 @@ struct KeepPrecision : impl::KeepPrecisionBase<KeepPrecision> {
         result.setType(withElement(result.getType(), f32));
         retypeUsers(b, result, f32);
       });
+    }
     // What is rounded only to be widened again need not be rounded: canonicalisation
     // drops such pairs where both allow it.
     auto contract = arith::FastMathFlagsAttr::get(&getContext(), arith::FastMathFlags::contract);
