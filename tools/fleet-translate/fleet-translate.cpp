@@ -6,6 +6,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "fleet/InitAll.h"
+#include "fleet/Target/HSACO.h"
+#include "fleet/Target/PTX.h"
 #include "fleet/Target/Translate.h"
 
 #include "mlir/IR/MLIRContext.h"
@@ -23,8 +25,10 @@ static cl::opt<std::string> input(cl::Positional, cl::desc("<module of the LLVM 
                                   cl::init("-"));
 static cl::opt<std::string> output("o", cl::desc("output file"), cl::init("-"));
 static cl::opt<bool> toObject("to-object", cl::desc("emit code for a CPU"));
+static cl::opt<bool> toHSACO("to-hsaco", cl::desc("emit a code object for an AMD GPU"));
+static cl::opt<bool> toPTX("to-ptx", cl::desc("emit PTX for an NVIDIA GPU"));
 static cl::opt<bool> toManifest("to-manifest", cl::desc("emit the manifest as JSON"));
-static cl::opt<std::string> cpu("cpu", cl::desc("CPU name, or native"), cl::init("native"));
+static cl::opt<std::string> cpu("cpu", cl::desc("CPU name, or native; with --to-hsaco the chip (default: the module's)"), cl::init("native"));
 static cl::opt<std::string> features("features", cl::desc("features on top of the CPU's"));
 static cl::opt<fleet::EmitKind>
     emit("emit", cl::desc("kind of file"), cl::init(fleet::EmitKind::Object),
@@ -40,8 +44,8 @@ static int fail(const llvm::Twine &message) {
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
   cl::ParseCommandLineOptions(argc, argv, "Fleet: LLVM dialect to object code\n");
-  if (toObject == toManifest)
-    return fail("expected one of --to-object and --to-manifest");
+  if (toObject + toHSACO + toPTX + toManifest != 1)
+    return fail("expected one of --to-object, --to-hsaco, --to-ptx and --to-manifest");
   DialectRegistry registry;
   fleet::registerAllDialects(registry);
   MLIRContext context(registry);
@@ -63,8 +67,16 @@ int main(int argc, char **argv) {
     return fail(error);
   SmallVector<char> code;
   llvm::raw_svector_ostream stream(code);
-  if (failed(toManifest ? fleet::translateToManifest(*module, stream)
-                        : fleet::translateToObject(*module, {emit, cpu, features}, stream)))
+  LogicalResult done = success();
+  if (toManifest)
+    done = fleet::translateToManifest(*module, stream);
+  else if (toHSACO)
+    done = fleet::translateToHSACO(*module, {emit, cpu == "native" ? "" : cpu.getValue()}, stream);
+  else if (toPTX)
+    done = fleet::translateToPTX(*module, {emit, cpu == "native" ? "" : cpu.getValue()}, stream);
+  else
+    done = fleet::translateToObject(*module, {emit, cpu, features}, stream);
+  if (failed(done))
     return 1;
   file->os() << stream.str();
   file->keep();

@@ -25,15 +25,45 @@ static TargetAttr lookupTarget(Operation *op) {
   return nullptr;
 }
 
+/// The accessors of integer attributes are unsigned: the sign is looked at here.
+static LogicalResult verifyNotNegative(Operation *op, StringRef what, int64_t value) {
+  if (value >= 0)
+    return success();
+  return op->emitOpError("expected ") << what << " of 0 or more, found " << value;
+}
+
+static LogicalResult verifyOffset(Operation *op, int64_t offset) {
+  if (offset % kArenaAlignment)
+    return op->emitOpError("expected an offset that is a multiple of ")
+           << kArenaAlignment << ", found " << offset;
+  return verifyNotNegative(op, "an offset", offset);
+}
+
+/// What lies in an arena has a size that is known, in bytes, and no gaps.
+static LogicalResult verifyStored(Operation *op, ShapedType type) {
+  auto memref = dyn_cast<MemRefType>(type);
+  if (!type.hasStaticShape() || (memref && !memref.getLayout().isIdentity()))
+    return op->emitOpError("expected a static shape without strides, found ") << type;
+  Type element = type.getElementType();
+  if (!element.isIntOrFloat() || element.getIntOrFloatBitWidth() % 8)
+    return op->emitOpError("expected elements of whole bytes, found ") << element;
+  return success();
+}
+
+static LogicalResult verifyTiles(Operation *op, int64_t lo, int64_t hi) {
+  if (lo < hi)
+    return success();
+  return op->emitOpError("expected a non-empty range of tiles, found ") << lo << " to " << hi;
+}
+
 LogicalResult ParamOp::verify() {
   if (getNames().empty())
     return emitOpError("expected at least one name, found none");
-  if (getOffset() && *getOffset() % kArenaAlignment)
-    return emitOpError("expected an offset that is a multiple of ")
-           << kArenaAlignment << ", found " << *getOffset();
-  if (getPack() && *getPack() < 0)
-    return emitOpError("expected a pack width of 0 or more, found ") << *getPack();
-  return success();
+  if (failed(verifyStored(*this, cast<ShapedType>(getType()))))
+    return failure();
+  if (getPack() && failed(verifyNotNegative(*this, "a pack width", *getPack())))
+    return failure();
+  return verifyOffset(*this, getOffset().value_or(0));
 }
 
 LogicalResult StateOp::verify() {
@@ -43,12 +73,14 @@ LogicalResult StateOp::verify() {
     return emitOpError("expected state in hbm scope, found ") << type;
   if (type.getRank() != 4)
     return emitOpError("expected [slot, kv head, position, head dim], found ") << type;
-  return success();
+  if (failed(verifyStored(*this, type)) || failed(verifyNotNegative(*this, "a layer", getLayer())))
+    return failure();
+  return verifyOffset(*this, getOffset().value_or(0));
 }
 
 LogicalResult TaskOp::verify() {
-  if (getId() < 0)
-    return emitOpError("expected an id of 0 or more, found ") << getId();
+  if (failed(verifyNotNegative(*this, "an id", getId())))
+    return failure();
   if (getResults().size() > 1)
     return emitOpError("expected at most one result, found ") << getResults().size();
   if (auto waits = getWaits())
@@ -87,9 +119,9 @@ LogicalResult TaskOp::verifyRegions() {
 }
 
 LogicalResult ChipletTaskOp::verify() {
-  if (getLo() >= getHi())
-    return emitOpError("expected a non-empty range of tiles, found ") << getLo() << " to " << getHi();
-  return success();
+  if (failed(verifyNotNegative(*this, "a chiplet", getChiplet())))
+    return failure();
+  return verifyTiles(*this, getLo(), getHi());
 }
 
 LogicalResult ChipletTaskOp::verifyRegions() {
@@ -118,24 +150,26 @@ LogicalResult ChipletTaskOp::verifyRegions() {
 }
 
 LogicalResult CuTaskOp::verify() {
-  if (getLo() >= getHi())
-    return emitOpError("expected a non-empty range of tiles, found ") << getLo() << " to " << getHi();
-  return success();
+  if (failed(verifyNotNegative(*this, "a worker", getWorker())))
+    return failure();
+  return verifyTiles(*this, getLo(), getHi());
 }
 
 LogicalResult BufferOp::verify() {
   if (!llvm::is_contained({"params", "state", "work", "input", "output"}, getArena()))
     return emitOpError("expected arena params, state, work, input or output, found ") << getArena();
-  if (getOffset() % kArenaAlignment)
-    return emitOpError("expected an offset that is a multiple of ")
-           << kArenaAlignment << ", found " << getOffset();
+  if (failed(verifyOffset(*this, getOffset())))
+    return failure();
   auto space = dyn_cast_or_null<MemoryScopeAttr>(cast<MemRefType>(getType()).getMemorySpace());
   if (!space)
     return emitOpError("expected a buffer with a memory scope, found ") << getType();
-  return success();
+  return verifyStored(*this, cast<ShapedType>(getType()));
 }
 
 LogicalResult QueueOp::verify() {
+  if (failed(verifyNotNegative(*this, "a chiplet", getChiplet())) ||
+      failed(verifyNotNegative(*this, "a worker", getWorker())))
+    return failure();
   if (TargetAttr target = lookupTarget(*this)) {
     if (getChiplet() >= static_cast<uint64_t>(target.getChiplets()))
       return emitOpError("expected a chiplet below ")

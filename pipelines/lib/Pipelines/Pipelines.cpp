@@ -7,6 +7,7 @@
 
 #include "fleet/Pipelines/Pipelines.h"
 #include "fleet/Conversion/GPUPasses.h"
+#include "fleet/Conversion/NVGPUPasses.h"
 #include "fleet/Conversion/Passes.h"
 #include "fleet/InitAll.h"
 #include "fleet/Transforms/Passes.h"
@@ -114,5 +115,7 @@ void mlir::fleet::registerAllPasses() {
   registerConversionPipelines();
   registerFleetGPUConversionPasses();
   registerGPUConversionPipelines();
+  registerFleetNVGPUConversionPasses();
+  registerNVGPUConversionPipelines();
   registerFleetPipelines();
 }

@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Utils.h"
+
 #include "fleet/Transforms/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -25,8 +27,15 @@ constexpr StringRef kArenas[] = {"params", "state", "work", "input", "output"};
 struct BuildKernel : impl::BuildKernelBase<BuildKernel> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    auto target = module->getAttrOfType<TargetAttr>("fleet.target");
-    auto step = module.lookupSymbol<func::FuncOp>("step");
+    TargetAttr target = requireTarget(module);
+    func::FuncOp step = target ? requireStep(module) : func::FuncOp();
+    if (!step)
+      return signalPassFailure();
+    auto manifest = module->getAttrOfType<DictionaryAttr>("fleet.manifest");
+    if (!manifest) {
+      module.emitError("expected a module with a fleet.manifest, found none");
+      return signalPassFailure();
+    }
     SymbolTable symbols(module);
     OpBuilder b(&getContext());
     Location loc = step.getLoc();
@@ -49,6 +58,8 @@ struct BuildKernel : impl::BuildKernelBase<BuildKernel> {
     std::vector<llvm::DenseMap<int64_t, Cu>> parts(chiplets * workers);
     int64_t chipletTasks = 0, signals = 0, flat = 0;
     for (TaskOp task : tasks) {
+      if (!requireBuffers(task) || !requireBody(module, task))
+        return signalPassFailure();
       SmallVector<Attribute> arenas;
       SmallVector<int32_t> row;
       for (Value operand : task.getOperands()) {
@@ -104,7 +115,6 @@ struct BuildKernel : impl::BuildKernelBase<BuildKernel> {
         scratch = std::max<int64_t>(scratch, llvm::alignTo(size.getInt(), kArenaAlignment));
 
     // Counters and, on targets whose lds is ordinary memory, scratch follow the activations.
-    auto manifest = module->getAttrOfType<DictionaryAttr>("fleet.manifest");
     auto arenas = cast<DictionaryAttr>(manifest.get("arenas"));
     int64_t counters = cast<IntegerAttr>(arenas.get("work")).getInt();
     int64_t numCounters = count * (chiplets + 1);

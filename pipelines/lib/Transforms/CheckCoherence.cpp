@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Utils.h"
+
 #include "fleet/Transforms/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -24,11 +26,9 @@ struct Access {
 
 struct CheckCoherence : impl::CheckCoherenceBase<CheckCoherence> {
   void runOnOperation() override {
-    auto step = getOperation().lookupSymbol<func::FuncOp>("step");
-    if (!step) {
-      getOperation().emitError("expected a function @step, found none");
+    func::FuncOp step = requireStep(getOperation());
+    if (!step)
       return signalPassFailure();
-    }
     // This knows nothing of how events were found: it looks at bytes only.
     llvm::MapVector<StringRef, SmallVector<Access>> arenas;
     SmallVector<TaskOp> tasks(step.getOps<TaskOp>());
@@ -45,16 +45,10 @@ struct CheckCoherence : impl::CheckCoherenceBase<CheckCoherence> {
         past |= before[wait];
       }
       before.push_back(past);
-      if (task.getOperands().empty()) {
-        task.emitError("expected a task on buffers, found no operand");
+      if (!requireBuffers(task))
         return signalPassFailure();
-      }
       for (OpOperand &operand : task->getOpOperands()) {
         auto buffer = operand.get().getDefiningOp<BufferOp>();
-        if (!buffer) {
-          task.emitError("expected a task on buffers, found an operand of type ") << operand.get().getType();
-          return signalPassFailure();
-        }
         auto type = cast<MemRefType>(buffer.getType());
         int64_t begin = buffer.getOffset();
         int64_t bytes = type.getNumElements() * (type.getElementTypeBitWidth() / 8);
@@ -71,8 +65,14 @@ struct CheckCoherence : impl::CheckCoherenceBase<CheckCoherence> {
         for (const Access &two : ArrayRef(accesses).drop_front(i + 1)) {
           if (two.begin >= one.end)
             break;
-          if (one.task == two.task || !(one.writes || two.writes))
+          if (!(one.writes || two.writes))
             continue;
+          // Workers of one task do not wait for each other, and bodies take their buffers to be apart.
+          if (one.task == two.task) {
+            tasks[one.task].emitError("expected what a task writes to be apart from its other operands, found both in arena ")
+                << arena << " at offset " << two.begin;
+            return signalPassFailure();
+          }
           auto [early, late] = std::minmax(one.task, two.task);
           if (before[late].test(early))
             continue;

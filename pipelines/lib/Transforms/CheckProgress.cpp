@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Utils.h"
+
 #include "fleet/Transforms/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -17,23 +19,26 @@ namespace {
 struct CheckProgress : impl::CheckProgressBase<CheckProgress> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    auto target = module->getAttrOfType<TargetAttr>("fleet.target");
-    auto step = module.lookupSymbol<func::FuncOp>("step");
-    if (!target || !step) {
-      module.emitError("expected a module with a fleet.target and a function @step, found neither or one");
+    TargetAttr target = requireTarget(module);
+    func::FuncOp step = target ? requireStep(module) : func::FuncOp();
+    if (!step)
       return signalPassFailure();
-    }
     int64_t workers = target.getWorkers();
     SmallVector<TaskOp> tasks(step.getOps<TaskOp>());
     // What each worker owes to each task, and how many owe something.
     llvm::DenseMap<std::pair<int64_t, int64_t>, Operation *> owed; // (worker, task)
     SmallVector<int64_t> left(tasks.size(), 0);
-    for (auto [id, task] : llvm::enumerate(tasks))
+    for (auto [id, task] : llvm::enumerate(tasks)) {
+      if (task.getId() != id) {
+        task.emitError("expected task ids in order, found ") << task.getId() << " at place " << id;
+        return signalPassFailure();
+      }
       for (auto part : task.getChiplets().getOps<ChipletTaskOp>())
         for (auto cu : part.getCus().getOps<CuTaskOp>()) {
           owed[{part.getChiplet() * workers + cu.getWorker(), id}] = cu;
           ++left[id];
         }
+    }
     SmallVector<QueueOp> queues(step.getOps<QueueOp>());
     for (QueueOp queue : queues)
       for (int64_t id : queue.getTasks()) {
@@ -66,12 +71,19 @@ struct CheckProgress : impl::CheckProgressBase<CheckProgress> {
           moved = true;
         }
     }
+    // The one that waits for the smallest task is the cause, the others are held up by it.
+    std::optional<std::pair<int64_t, size_t>> cause;
     for (auto [q, queue] : llvm::enumerate(queues))
       if (next[q] < queue.getTasks().size()) {
-        queue.emitError("expected queues that run to their end, found task ")
-            << queue.getTasks()[next[q]] << " waiting for ever for task " << *blocked(queue, next[q]);
-        return signalPassFailure();
+        std::pair<int64_t, size_t> stuck = {*blocked(queue, next[q]), q};
+        cause = cause ? std::min(*cause, stuck) : stuck;
       }
+    if (!cause)
+      return;
+    auto [waited, q] = *cause;
+    queues[q].emitError("expected queues that run to their end, found task ")
+        << queues[q].getTasks()[next[q]] << " waiting for ever for task " << waited;
+    signalPassFailure();
   }
 };
 } // namespace

@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Utils.h"
+
 #include "fleet/Transforms/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -38,11 +40,15 @@ PartitionAttr choosePartition(func::FuncOp body, TargetAttr target) {
 struct CutChiplets : impl::CutChipletsBase<CutChiplets> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    auto target = module->getAttrOfType<TargetAttr>("fleet.target");
-    SymbolTable symbols(module);
+    TargetAttr target = requireTarget(module);
+    if (!target)
+      return signalPassFailure();
     OpBuilder b(&getContext());
-    module.walk([&](TaskOp task) {
-      PartitionAttr partition = choosePartition(symbols.lookup<func::FuncOp>(task.getBody()), target);
+    WalkResult result = module.walk([&](TaskOp task) {
+      func::FuncOp body = requireBody(module, task);
+      if (!body)
+        return WalkResult::interrupt();
+      PartitionAttr partition = choosePartition(body, target);
       task.setPartitionAttr(partition);
       // All rows of a tile run together: each weight byte is fetched once.
       task.setTraversalAttr(TraversalAttr::get(&getContext(), Traversal::FullM));
@@ -53,7 +59,10 @@ struct CutChiplets : impl::CutChipletsBase<CutChiplets> {
         if (lo < hi)
           ChipletTaskOp::create(b, task.getLoc(), c, lo, hi);
       }
+      return WalkResult::advance();
     });
+    if (result.wasInterrupted())
+      signalPassFailure();
   }
 };
 } // namespace

@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Utils.h"
+
 #include "fleet/Transforms/Passes.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -16,7 +18,9 @@ namespace mlir::fleet {
 namespace {
 struct CutWorkers : impl::CutWorkersBase<CutWorkers> {
   void runOnOperation() override {
-    auto target = getOperation()->getAttrOfType<TargetAttr>("fleet.target");
+    TargetAttr target = requireTarget(getOperation());
+    if (!target)
+      return signalPassFailure();
     OpBuilder b(&getContext());
     getOperation().walk([&](ChipletTaskOp task) {
       b.createBlock(&task.getCus());

@@ -125,7 +125,9 @@ struct FormTasks : impl::FormTasksBase<FormTasks> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    auto step = module.lookupSymbol<func::FuncOp>("step");
+    func::FuncOp step = requireStep(module);
+    if (!step)
+      return signalPassFailure();
     Block &block = step.getBody().front();
     Operation *terminator = block.getTerminator();
 

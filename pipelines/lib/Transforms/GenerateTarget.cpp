@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Utils.h"
+
 #include "fleet/Transforms/Passes.h"
 
 #include "mlir/Dialect/AMDGPU/IR/AMDGPUDialect.h"
@@ -15,6 +17,7 @@
 #include "mlir/Dialect/Index/IR/IndexDialect.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/LLVMIR/ROCDLDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -33,7 +36,9 @@ namespace mlir::fleet {
 namespace {
 struct GenerateTarget : impl::GenerateTargetBase<GenerateTarget> {
   void runOnOperation() override {
-    auto target = getOperation()->getAttrOfType<TargetAttr>("fleet.target");
+    TargetAttr target = requireTarget(getOperation());
+    if (!target)
+      return signalPassFailure();
     std::string pipeline;
     switch (target.getBackend()) {
     case Backend::LLVM:
@@ -43,9 +48,8 @@ struct GenerateTarget : impl::GenerateTargetBase<GenerateTarget> {
       pipeline = ("fleet-amdgpu-to-llvm{chipset=" + target.getName() + "}").str();
       break;
     case Backend::NVVM:
-      getOperation().emitError("code generation for target '")
-          << target.getName() << "' is not supported by this version: compile to phase kernel, or choose target cpu";
-      return signalPassFailure();
+      pipeline = "fleet-nvgpu-to-llvm";
+      break;
     }
     OpPassManager pm(ModuleOp::getOperationName());
     if (failed(parsePassPipeline(pipeline, pm)) || failed(runPipeline(pm, getOperation())))

@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Utils.h"
+
 #include "fleet/Transforms/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -17,7 +19,9 @@ namespace mlir::fleet {
 namespace {
 struct InsertEvents : impl::InsertEventsBase<InsertEvents> {
   void runOnOperation() override {
-    auto step = getOperation().lookupSymbol<func::FuncOp>("step");
+    func::FuncOp step = requireStep(getOperation());
+    if (!step)
+      return signalPassFailure();
     llvm::DenseMap<Value, int64_t> writer;
     std::vector<llvm::BitVector> before;
     for (auto task : step.getOps<TaskOp>()) {
@@ -26,6 +30,8 @@ struct InsertEvents : impl::InsertEventsBase<InsertEvents> {
         task.emitError("expected task ids in order, found ") << task.getId() << " at place " << id;
         return signalPassFailure();
       }
+      if (!requireBuffers(task))
+        return signalPassFailure();
       SmallVector<int64_t> producers;
       for (Value operand : task.getOperands().drop_back())
         if (auto it = writer.find(operand); it != writer.end() && !llvm::is_contained(producers, it->second))

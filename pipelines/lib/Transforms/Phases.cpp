@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Utils.h"
+
 #include "fleet/Transforms/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -38,9 +40,9 @@ FunctionType bodyTypeOf(TaskOp task, func::FuncOp body, StringRef phase) {
 }
 
 LogicalResult verifyTask(TaskOp task, ModuleOp module, StringRef phase, bool placed) {
-  auto body = module.lookupSymbol<func::FuncOp>(task.getBody());
+  func::FuncOp body = requireBody(module, task);
   if (!body)
-    return task.emitError("expected a body @") << task.getBody() << ", found none";
+    return failure();
   if (phase != "tasks" && task.getChiplets().empty())
     return task.emitError("expected a task cut into chiplet tasks, found none");
   if (phase != "tasks" && phase != "chiplets")
@@ -50,9 +52,8 @@ LogicalResult verifyTask(TaskOp task, ModuleOp module, StringRef phase, bool pla
   if (placed) {
     if (task.getNumResults())
       return task.emitError("expected a task on buffers, found a tensor result");
-    for (Value operand : task.getOperands())
-      if (!operand.getDefiningOp<BufferOp>())
-        return task.emitError("expected a task on buffers of an arena, found ") << operand.getType();
+    if (!requireBuffers(task))
+      return failure();
   } else if (!task.getNumResults()) {
     return task.emitError("expected a task with a tensor result, found none");
   }
@@ -78,12 +79,6 @@ LogicalResult verifyQueues(func::FuncOp step, TargetAttr target) {
   return success();
 }
 
-LogicalResult verifyTarget(ModuleOp module) {
-  if (module->getAttrOfType<TargetAttr>("fleet.target"))
-    return success();
-  return module.emitError("expected a module with a fleet.target, found none; run fleet-set-target");
-}
-
 /// Fails where `module` does not have the form of a module in `phase`.
 LogicalResult verifyForm(ModuleOp module, StringRef phase) {
   if (phase == "kernel") {
@@ -96,9 +91,9 @@ LogicalResult verifyForm(ModuleOp module, StringRef phase) {
       return module.emitError("expected llvm functions after phase ") << phase << ", found none";
     return success();
   }
-  auto step = module.lookupSymbol<func::FuncOp>("step");
-  if (!step || step.isExternal())
-    return module.emitError("expected a function @step, found none");
+  func::FuncOp step = requireStep(module);
+  if (!step)
+    return failure();
   if (phase == "import")
     return success();
   bool placed = phase == "memory" || phase == "events" || phase == "schedule";
@@ -117,8 +112,8 @@ LogicalResult verifyForm(ModuleOp module, StringRef phase) {
           return func.emitError("expected only memrefs after phase ") << phase << ", found " << type;
   if (phase != "schedule")
     return success();
-  return success(succeeded(verifyTarget(module)) &&
-                 succeeded(verifyQueues(step, module->getAttrOfType<TargetAttr>("fleet.target"))));
+  TargetAttr target = requireTarget(module);
+  return target ? verifyQueues(step, target) : failure();
 }
 
 struct BeginPhase : impl::BeginPhaseBase<BeginPhase> {
@@ -131,7 +126,7 @@ struct BeginPhase : impl::BeginPhaseBase<BeginPhase> {
       return signalPassFailure();
     }
     // The module may come from a file: what names a phase must have its form.
-    if (expect != "raw" && (failed(verifyTarget(getOperation())) || failed(verifyForm(getOperation(), expect))))
+    if (expect != "raw" && (!requireTarget(getOperation()) || failed(verifyForm(getOperation(), expect))))
       signalPassFailure();
   }
 };

@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Utils.h"
+
 #include "fleet/Transforms/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -32,7 +34,10 @@ struct PlaceStep : impl::PlaceStepBase<PlaceStep> {
   void runOnOperation() override {
     used.clear();
     ModuleOp module = getOperation();
-    auto step = module.lookupSymbol<func::FuncOp>("step");
+    TargetAttr target = requireTarget(module);
+    func::FuncOp step = target ? requireStep(module) : func::FuncOp();
+    if (!step)
+      return signalPassFailure();
     Block &block = step.getBody().front();
     OpBuilder b(&getContext());
     auto hbm = MemoryScopeAttr::get(&getContext(), MemoryScope::Hbm);
@@ -151,7 +156,6 @@ struct PlaceStep : impl::PlaceStepBase<PlaceStep> {
     int64_t rows = cast<IntegerAttr>(cast<ArrayAttr>(tokens.get("shape"))[0]).getInt();
     auto ids = cast<DictionaryAttr>(b.getDictionaryAttr(outputs).get("ids"));
     int64_t outRows = cast<IntegerAttr>(cast<ArrayAttr>(ids.get("shape"))[0]).getInt();
-    auto target = module->getAttrOfType<TargetAttr>("fleet.target");
     module->setAttr("fleet.manifest",
                     b.getDictionaryAttr({b.getNamedAttr("arenas", b.getDictionaryAttr(arenas)),
                                          b.getNamedAttr("inputs", b.getDictionaryAttr(inputs)),

@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Utils.h"
+
 #include "fleet/Transforms/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -18,8 +20,10 @@ namespace {
 struct ScheduleTasks : impl::ScheduleTasksBase<ScheduleTasks> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    auto target = module->getAttrOfType<TargetAttr>("fleet.target");
-    auto step = module.lookupSymbol<func::FuncOp>("step");
+    TargetAttr target = requireTarget(module);
+    func::FuncOp step = target ? requireStep(module) : func::FuncOp();
+    if (!step)
+      return signalPassFailure();
     int64_t chiplets = target.getChiplets(), workers = target.getWorkers();
     std::vector<SmallVector<int64_t>> queues(chiplets * workers);
     llvm::DenseSet<int64_t> earlier;

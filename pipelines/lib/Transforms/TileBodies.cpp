@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Utils.h"
+
 #include "fleet/Transforms/Passes.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
@@ -170,12 +172,17 @@ struct TileBodies : impl::TileBodiesBase<TileBodies> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    SymbolTable symbols(module);
     llvm::DenseMap<Operation *, llvm::BitVector> packed;
     SmallVector<TaskOp> tasks;
     module.walk([&](TaskOp task) { tasks.push_back(task); });
     for (TaskOp task : tasks) {
-      auto body = symbols.lookup<func::FuncOp>(task.getBody());
+      func::FuncOp body = requireBody(module, task);
+      if (!body)
+        return signalPassFailure();
+      if (!task.getPartition()) {
+        task.emitError("expected a task with a partition, found none");
+        return signalPassFailure();
+      }
       auto [it, inserted] = packed.try_emplace(body, llvm::BitVector(body.getNumArguments() + 3));
       if (inserted && (failed(tileBody(body, *task.getPartition())) ||
                        failed(packBody(body, *task.getPartition(), it->second))))

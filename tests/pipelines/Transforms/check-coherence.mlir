@@ -66,6 +66,21 @@ func.func @step() {
 
 // -----
 
+!buf = memref<16xf32, #fleet.mem<hbm>>
+!half = memref<8xf32, #fleet.mem<hbm>>
+
+// A result on top of what the task itself reads: its workers do not wait for each other.
+func.func private @body(!buf, !half)
+func.func @step() {
+  %a = fleet.buffer "work" offset 64 : !buf
+  %b = fleet.buffer "work" offset 64 : !half
+  // expected-error @+1 {{expected what a task writes to be apart from its other operands, found both in arena work at offset 64}}
+  fleet.task 0 @body(%a, %b) waits [] : (!buf, !half) -> ()
+  return
+}
+
+// -----
+
 // Parameters are only read: no order is needed.
 !buf = memref<16xf32, #fleet.mem<hbm>>
 func.func private @copy(!buf, !buf)

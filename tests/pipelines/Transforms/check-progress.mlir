@@ -80,5 +80,24 @@ module attributes {fleet.target = #one} {
 
 // -----
 
-// expected-error @+1 {{expected a module with a fleet.target and a function @step, found neither or one}}
+// expected-error @+1 {{expected a module with a fleet.target, found none; run fleet-set-target}}
 module {}
+
+// -----
+
+#two = #fleet.target<"cpu", backend = llvm, chiplets = 2, workers = 1, lds = 1024, l2 = 4096, hbm_gbs = 16, tile = 16>
+
+// expected-error @+1 {{expected a function @step, found none}}
+module attributes {fleet.target = #two} {}
+
+// -----
+
+#two = #fleet.target<"cpu", backend = llvm, chiplets = 2, workers = 1, lds = 1024, l2 = 4096, hbm_gbs = 16, tile = 16>
+
+module attributes {fleet.target = #two} {
+  func.func @step() {
+    // expected-error @+1 {{expected task ids in order, found 3 at place 0}}
+    fleet.task 3 @body() waits [2] : () -> ()
+    return
+  }
+}

@@ -45,28 +45,60 @@ class Fleet_Attr<string name, string attrMnemonic, list<Trait> traits = []>
 def Fleet_TaskScopeAttr : Fleet_Attr<"TaskScope", "scope",
     [DeclareAttrInterfaceMethods<Fleet_TaskScopeInterface>]> {
   let summary = "task scope";
-  let description = "Who runs a task. Example: `#fleet.scope<chiplet>`.";
+  let description = [{
+    Who runs a task: `wavefront`, `cu`, `chiplet` or `device`, each contained in
+    the next.
+
+    Example:
+    ```mlir
+    #fleet.scope<chiplet>
+    ```
+  }];
   let parameters = (ins EnumParameter<Fleet_TaskScope>:$value);
   let assemblyFormat = "`<` $value `>`";
 }
 def Fleet_MemoryScopeAttr : Fleet_Attr<"MemoryScope", "mem",
     [DeclareAttrInterfaceMethods<Fleet_MemoryScopeInterface>]> {
   let summary = "memory scope";
-  let description = "A memory space. Example: `memref<4xf32, #fleet.mem<lds>>`.";
+  let description = [{
+    The memory in which a value is coherent, as a memory space: `registers`, `lds`,
+    `l2` or `hbm`.
+
+    Example:
+    ```mlir
+    memref<4xf32, #fleet.mem<lds>>
+    ```
+  }];
   let parameters = (ins EnumParameter<Fleet_MemoryScope>:$value);
   let assemblyFormat = "`<` $value `>`";
 }
 def Fleet_PartitionAttr : Fleet_Attr<"Partition", "partition"> {
   let summary = "how a task's tiles are cut over chiplets";
-  let description = [{The kind, the number of tiles, and the result columns (or
-    heads) of a tile. Example: `#fleet.partition<columns, tiles = 9, size = 64>`.}];
+  let description = [{
+    The kind, the number of tiles, and the result columns of a tile (for `heads`:
+    the query heads of a kv head). A `whole` task has one tile.
+
+    Example:
+    ```mlir
+    #fleet.partition<columns, tiles = 9, size = 64>
+    ```
+  }];
   let parameters = (ins EnumParameter<Fleet_PartitionKind>:$kind, "int64_t":$tiles, "int64_t":$size);
   let assemblyFormat = "`<` $kind `,` `tiles` `=` $tiles `,` `size` `=` $size `>`";
   let genVerifyDecl = 1;
 }
 def Fleet_TraversalAttr : Fleet_Attr<"Traversal", "traversal"> {
   let summary = "order in which a worker walks its tiles";
-  let description = "Example: `#fleet.traversal<full_m>`.";
+  let description = [{
+    `m_major`: the row tiles of one column tile run together, so that its weights
+    are reused; `n_major`: the column tiles of one row tile run together; `full_m`:
+    a tile takes all rows at once, so that a weight byte is fetched once.
+
+    Example:
+    ```mlir
+    #fleet.traversal<full_m>
+    ```
+  }];
   let parameters = (ins EnumParameter<Fleet_Traversal>:$value);
   let assemblyFormat = "`<` $value `>`";
 }

@@ -156,7 +156,7 @@ def BuildKernel : Pass<"fleet-build-kernel", "ModuleOp"> {
 def GenerateTarget : Pass<"fleet-generate-target", "ModuleOp"> {
   let summary = "run the code generator of the module's target";
   let description = "Fails where this version has no code generator for the target's backend.";
-  let dependentDialects = ["amdgpu::AMDGPUDialect", "gpu::GPUDialect", "ROCDL::ROCDLDialect",
+  let dependentDialects = ["amdgpu::AMDGPUDialect", "gpu::GPUDialect", "NVVM::NVVMDialect", "ROCDL::ROCDLDialect",
     "affine::AffineDialect", "arith::ArithDialect", "cf::ControlFlowDialect",
                            "func::FuncDialect", "index::IndexDialect", "linalg::LinalgDialect", "LLVM::LLVMDialect",
                            "math::MathDialect", "memref::MemRefDialect", "scf::SCFDialect", "ub::UBDialect",

@@ -44,8 +44,7 @@ static std::optional<Along> alongInnermost(linalg::GenericOp op, OpOperand &oper
 }
 
 static bool isVectorizable(linalg::GenericOp op) {
-  if (!op.hasPureBufferSemantics() || !op.getNumLoops() ||
-      op.getNumParallelLoops() != op.getNumLoops())
+  if (!op.getNumLoops() || op.getNumParallelLoops() != op.getNumLoops())
     return false;
   for (OpOperand &operand : op->getOpOperands()) {
     if (!isa<MemRefType>(operand.get().getType()))
@@ -177,6 +176,10 @@ struct CPUVectorizeElementwise
     SmallVector<linalg::LinalgOp> ops;
     getOperation()->walk([&](linalg::LinalgOp op) { ops.push_back(op); });
     for (linalg::LinalgOp op : ops) {
+      if (!op.hasPureBufferSemantics()) {
+        op.emitOpError("expected an operation on buffers, found tensors");
+        return signalPassFailure();
+      }
       rewriter.setInsertionPoint(op);
       auto generic = dyn_cast<linalg::GenericOp>(op.getOperation());
       if (!generic) {

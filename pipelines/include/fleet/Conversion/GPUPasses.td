@@ -1,0 +1,130 @@
+#ifndef FLEET_CONVERSION_GPUPASSES_TD
+#define FLEET_CONVERSION_GPUPASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def GPUDriver : Pass<"fleet-gpu-driver", "::mlir::ModuleOp"> {
+  let summary = "make the persistent kernel: arenas as pointers, scratch in LDS, a walk that can give up";
+  let description = [{
+    Input: a module of the kernel phase. Output: in its `gpu.module`, the bodies
+    and @dispatch on `global` and `workgroup` memory and
+    `gpu.func @fleet_step(params, state, work, input, output, epoch : i32)`, one
+    workgroup per worker. fleet.chiplet_id, worker_rank, wait and signal stay for
+    the target's event lowering and are collective: every thread of the
+    workgroup executes them, except that a device signal is executed by one
+    thread. Only the scratch of the bodies is known here to be in LDS: fails if
+    it exceeds the target's lds, or if the tables are missing.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
+                           "::mlir::gpu::GPUDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::scf::SCFDialect"];
+  let options = [Option<"omitWait", "omit-wait", "int64_t", "-1",
+                        "for tests: leave out one wait, by its index in @waits">];
+}
+
+def GPULowerNamedOps : Pass<"fleet-gpu-lower-named-ops", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "lower the named ops on memrefs to code of a whole workgroup";
+  let description = [{
+    Input: fleet.gather, rms_norm, layer_norm, rope, attention, argmax on memrefs
+    of static shape. Output: loops in which every thread of the workgroup takes
+    its part; sums and maxima go through subgroup shuffles, then LDS, in a fixed
+    order. Each op ends with a barrier. Attention is an online softmax: groups of
+    lanes take positions in turn and are merged at the end.
+    Fails on tensors and on buffers whose last dimension is strided.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
+                           "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+}
+
+def GPULowerElementwise : Pass<"fleet-gpu-lower-elementwise", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "lower the remaining linalg ops and copies to loops over the threads";
+  let description = [{
+    Input: linalg ops and memref.copy on memrefs of static shape. Output: the
+    threads of the workgroup stride over the parallel iterations, 16 bytes at a
+    time where every operand is contiguous or constant along the innermost one;
+    reductions are sequential loops in one thread. Each op ends with a barrier.
+    Fails on shapes that are not static.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
+                           "::mlir::linalg::LinalgDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+}
+
+def GPULowerMath : Pass<"fleet-gpu-lower-math", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "lower f32 math functions to LLVM intrinsics that are instructions";
+  let description = [{
+    Input: math on f32 and vectors of f32. Output: intrinsics for exp (by exp2),
+    floor, roundeven, sqrt, fma, absf and copysign, which need no library. Others
+    stay; `fleet-cpu-lower-math` makes them of these.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect"];
+}
+
+def GPUFinalizeLLVM : Pass<"fleet-gpu-finalize-llvm", "::mlir::ModuleOp"> {
+  let summary = "one module of the LLVM dialect, everything inlined into the kernel";
+  let description = [{
+    Input: a `gpu.module` of the LLVM dialect. Output: its contents in the module
+    itself, every function but @fleet_step private and always inlined. Fails if
+    an op is left that is not of the LLVM, ROCDL or NVVM dialect.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+}
+
+def AMDGPUGroupWeights : Pass<"fleet-amdgpu-group-weights", "::mlir::ModuleOp"> {
+  let summary = "store packed weights in the order of MFMA operands";
+  let description = [{
+    Input: a module of the kernel phase. Output: packed bf16 weights
+    `[N/nb][K][nb]`, nb a multiple of 16, K a multiple of 32, are
+    `[N/nb][K/8][nb][8]`, so that a lane reads its 8 contracted elements of one
+    column at once; their linalg.matmul is a linalg.generic on groups. The
+    manifest's entries get `group = 8`, which the loader follows.
+    Fails if a packed weight is read by anything else than linalg.matmul.
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::memref::MemRefDialect"];
+}
+
+def AMDGPULowerContractions : Pass<"fleet-amdgpu-lower-contractions", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "lower contractions with grouped weights to MFMA";
+  let description = [{
+    Input: linalg.generic as `fleet-amdgpu-group-weights` makes it. Output: steps
+    of 32 contracted elements, 16 bytes of weights a lane, by amdgpu.mfma 16x16x32
+    (gfx950) or two of 16x16x16 (gfx942). Steps go round the waves, whose partial
+    sums are added through LDS in a fixed order. Other contractions are left to
+    the loops. Ends with a barrier.
+  }];
+  let dependentDialects = ["::mlir::amdgpu::AMDGPUDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::gpu::GPUDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+  let options = [Option<"chipset", "chipset", "std::string", "\"gfx950\"", "the chip">];
+}
+
+def AMDGPULowerEvents : Pass<"fleet-amdgpu-lower-events", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "lower waits, signals and the worker's identity: all memory ordering is here";
+  let description = [{
+    Input: fleet.chiplet_id, worker_rank, wait and signal in the kernel. Output:
+    the LLVM dialect. The comments in the pass cite the rule of LLVM's AMDGPU
+    memory model that each step relies on. Fails on a scope other than chiplet or
+    device, and on an ordering to omit that does not exist.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
+                           "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::ROCDL::ROCDLDialect", "::mlir::scf::SCFDialect"];
+  let options = [Option<"pollBudget", "poll-budget", "int64_t", "1 << 22",
+                        "polls after which a wait gives up">,
+                 Option<"omit", "omit", "std::string", "\"\"",
+                        "for tests: leave out one kind of ordering (drain, write-back, acquire or wait)">];
+}
+
+def AMDGPULocalizeThreads : Pass<"fleet-amdgpu-localize-threads", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "hide from each body that its thread number is everybody's";
+  let description = [{
+    Input: the LLVM dialect with one function a body. Output: the thread number of
+    a function passes through an opaque move, so that after inlining LLVM does not
+    compute the comparisons and lane numbers of all bodies once, in front of the
+    walk, where they would fill the scalar registers.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+}
+
+#endif // FLEET_CONVERSION_GPUPASSES_TD

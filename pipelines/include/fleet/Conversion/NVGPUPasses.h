@@ -1,0 +1,42 @@
+//===- NVGPUPasses.h - Code generation for NVIDIA GPUs ----------*- C++ -*-===//
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef FLEET_CONVERSION_NVGPUPASSES_H
+#define FLEET_CONVERSION_NVGPUPASSES_H
+
+#include "fleet/IR/Fleet.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Pass/Pass.h"
+#include "mlir/Pass/PassOptions.h"
+
+namespace mlir {
+class OpPassManager;
+namespace fleet {
+
+#define GEN_PASS_DECL
+#include "fleet/Conversion/NVGPUPasses.h.inc"
+
+#define GEN_PASS_REGISTRATION
+#include "fleet/Conversion/NVGPUPasses.h.inc"
+
+struct NVGPUToLLVMOptions : PassPipelineOptions<NVGPUToLLVMOptions> {
+  Option<int64_t> pollBudget{*this, "poll-budget", llvm::cl::desc("polls after which a wait gives up"),
+                             llvm::cl::init(1 << 26)};
+};
+
+/// The kernel phase to the LLVM dialect, for NVIDIA GPUs.
+void buildNVGPUToLLVMPipeline(OpPassManager &manager, const NVGPUToLLVMOptions &options);
+
+/// Registers `fleet-nvgpu-to-llvm`.
+void registerNVGPUConversionPipelines();
+
+} // namespace fleet
+} // namespace mlir
+
+#endif // FLEET_CONVERSION_NVGPUPASSES_H

@@ -1,0 +1,280 @@
+//===- LowerEvents.cpp - All memory ordering of the AMD kernel
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The rules are those of "Memory Model GFX942" in LLVM's AMDGPU usage guide;
+// gfx950 has the same. In short: a CU has a write-through L1, an XCD (chiplet) a
+// write-back L2, and the L2s of a device are not coherent with each other.
+//
+//===----------------------------------------------------------------------===//
+
+#include "../GPU/Utils.h"
+
+#include "fleet/Conversion/GPUPasses.h"
+#include "fleet/IR/Fleet.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/ROCDLDialect.h"
+
+namespace mlir::fleet {
+#define GEN_PASS_DEF_AMDGPULOWEREVENTS
+#include "fleet/Conversion/GPUPasses.h.inc"
+} // namespace mlir::fleet
+
+using namespace mlir;
+using namespace mlir::fleet;
+using namespace mlir::fleet::gpugen;
+
+/// s_getreg of HW_REG_XCC_ID (20), bits 0 to 3.
+static constexpr int32_t kXccId = 20 | (4 - 1) << 11;
+/// s_waitcnt with vmcnt(0) and nothing else (gfx9 encoding).
+static constexpr int32_t kNoVectorMemoryLeft = 0x0f70;
+/// Units of 64 clocks between two polls.
+static constexpr int32_t kSleep = 1;
+/// Polls between two looks at the status: has another worker given up?
+static constexpr int32_t kLook = 64;
+/// A ticket is epoch << kRankBits | rank.
+static constexpr int32_t kRankBits = 12;
+
+namespace {
+/// The places a scope of LLVM stands for.
+constexpr StringRef kAgent = "agent", kWorkgroup = "workgroup", kSystem = "";
+
+struct Lowering {
+  Emitter &e;
+  int64_t pollBudget;
+  StringRef omit;
+
+  Value pointer(Value memref, Value at) {
+    auto type = cast<MemRefType>(memref.getType());
+    auto space = cast<gpu::AddressSpaceAttr>(type.getMemorySpace()).getValue();
+    unsigned number = space == gpu::AddressSpace::Global ? 1 : 3;
+    Value address = memref::ExtractAlignedPointerAsIndexOp::create(e.b, e.loc, memref);
+    int64_t offset = 0;
+    SmallVector<int64_t> strides;
+    if (failed(type.getStridesAndOffset(strides, offset)) || offset)
+      llvm_unreachable("counters are views without an offset");
+    address = e.addIndex(address, e.mulIndex(at, 4));
+    Value bits = arith::IndexCastOp::create(e.b, e.loc, e.b.getI64Type(), address);
+    return LLVM::IntToPtrOp::create(
+        e.b, e.loc, LLVM::LLVMPointerType::get(e.b.getContext(), number), bits);
+  }
+  void fence(LLVM::AtomicOrdering ordering, StringRef scope) {
+    LLVM::FenceOp::create(e.b, e.loc, ordering, scope);
+  }
+  Value add(Value pointer, StringRef scope) {
+    return LLVM::AtomicRMWOp::create(e.b, e.loc, LLVM::AtomicBinOp::add, pointer, e.i32(1),
+                                     LLVM::AtomicOrdering::monotonic, scope);
+  }
+  /// "load atomic monotonic agent: global_load sc1=1": read past the L2.
+  Value loadPastL2(Value pointer) {
+    return LLVM::LoadOp::create(e.b, e.loc, e.b.getI32Type(), pointer, /*alignment=*/4,
+                                /*isVolatile=*/false, /*isNonTemporal=*/false,
+                                /*isInvariant=*/false, /*isInvariantGroup=*/false,
+                                LLVM::AtomicOrdering::monotonic, kAgent);
+  }
+  Value compare(arith::CmpIPredicate how, Value x, Value y) {
+    return arith::CmpIOp::create(e.b, e.loc, how, x, y);
+  }
+  Value truth(bool value) { return arith::ConstantIntOp::create(e.b, e.loc, value, 1); }
+
+  /// The XCC_ID register: the only source that says where a workgroup runs.
+  Value chipletId() {
+    Value which = LLVM::ConstantOp::create(e.b, e.loc, e.b.getI32IntegerAttr(kXccId));
+    Value id = LLVM::CallIntrinsicOp::create(e.b, e.loc, e.b.getI32Type(),
+                                             e.b.getStringAttr("llvm.amdgcn.s.getreg"),
+                                             ValueRange{which})
+                   .getResult(0);
+    return arith::IndexCastUIOp::create(e.b, e.loc, e.b.getIndexType(), id);
+  }
+
+  /// A ticket of the workgroup's chiplet. Only workgroups of this chiplet touch
+  /// its counter, and "atomic read-modify-write instructions implicitly bypass
+  /// the L1": without sc1 they are done in the L2, the chiplet's own memory.
+  /// The first arrival of an epoch raises the counter to the epoch's base, so
+  /// that ranks start at 0 in every epoch, whatever the number of arrivals was.
+  Value workerRank(Value chiplet) {
+    auto step = e.b.getInsertionBlock()->getParentOp()->getParentOfType<gpu::GPUFuncOp>();
+    if (!step)
+      step = cast<gpu::GPUFuncOp>(e.b.getInsertionBlock()->getParentOp());
+    auto number = [&](StringRef name) {
+      return e.module->getAttrOfType<IntegerAttr>(name).getInt();
+    };
+    Value work = step.getArgument(2), epoch = step.getArgument(5);
+    Value tickets = cpu::viewAt(
+        e, work, number("fleet.tickets"),
+        MemRefType::get({number("fleet.tickets_size") / 4}, e.b.getI32Type(),
+                        MemRefLayoutAttrInterface(),
+                        cast<MemRefType>(work.getType()).getMemorySpace()));
+    Value told = e.shared("rank", inWorkgroupMemory({1}, e.b.getI32Type()));
+    e.forOneThread([&] {
+      Value own = pointer(tickets, e.mulIndex(chiplet, number("fleet.tickets_stride") / 4));
+      Value base = arith::ShLIOp::create(e.b, e.loc, epoch, e.i32(kRankBits));
+      LLVM::AtomicRMWOp::create(e.b, e.loc, LLVM::AtomicBinOp::umax, own, base,
+                                LLVM::AtomicOrdering::monotonic, kWorkgroup);
+      memref::StoreOp::create(e.b, e.loc, add(own, kWorkgroup), told, e.index(0));
+    });
+    e.barrier();
+    Value rank = arith::AndIOp::create(e.b, e.loc, e.load(told, e.index(0)),
+                                       e.i32((1 << kRankBits) - 1));
+    rank = gpu::SubgroupBroadcastOp::create(e.b, e.loc, rank.getType(), rank, Value(),
+                                            gpu::BroadcastType::first_active_lane);
+    return arith::IndexCastUIOp::create(e.b, e.loc, e.b.getIndexType(), rank);
+  }
+
+  /// One thread polls; then "fence acquire agent: buffer_inv sc1 - must happen
+  /// before any following global load; ensures that following loads will not see
+  /// stale L1 and L2 global data". The workgroup shares the L1 and the L2 that
+  /// were invalidated, so the barrier makes it hold for every thread.
+  void wait(WaitOp op) {
+    auto expired = op->getAttrOfType<FlatSymbolRefAttr>("fleet.expired");
+    auto step = op->getParentOfType<gpu::GPUFuncOp>();
+    Value flags;
+    if (expired)
+      flags = e.shared(expired.getValue(), inWorkgroupMemory({2}, e.b.getI32Type()));
+    e.forOneThread([&] {
+      Value counter = pointer(op.getCounters(), op.getIndex());
+      auto reached = [&]() -> Value {
+        if (omit == "wait")
+          return truth(true);
+        Value left = arith::SubIOp::create(e.b, e.loc, loadPastL2(counter), op.getTarget());
+        return compare(arith::CmpIPredicate::sge, left, e.i32(0));
+      };
+      // Carried: polls, whether to give up.
+      Value budget =
+          arith::ConstantIntOp::create(e.b, e.loc, std::min<int64_t>(pollBudget, INT32_MAX), 32);
+      Value before = expired ? compare(arith::CmpIPredicate::ne, e.load(flags, e.index(0)), e.i32(0))
+                             : truth(false);
+      auto loop = scf::WhileOp::create(
+          e.b, e.loc, TypeRange{e.b.getI32Type(), e.b.getI1Type()}, ValueRange{e.i32(0), before},
+          [&](OpBuilder &, Location, ValueRange carried) {
+            Value missing = arith::XOrIOp::create(e.b, e.loc, reached(), truth(true));
+            Value goesOn = arith::XOrIOp::create(e.b, e.loc, carried[1], truth(true));
+            scf::ConditionOp::create(
+                e.b, e.loc, arith::AndIOp::create(e.b, e.loc, missing, goesOn), carried);
+          },
+          [&](OpBuilder &, Location, ValueRange carried) {
+            ROCDL::SSleepOp::create(e.b, e.loc, e.b.getI32IntegerAttr(kSleep));
+            Value polls = arith::AddIOp::create(e.b, e.loc, carried[0], e.i32(1));
+            Value giveUp = truth(false);
+            if (expired) {
+              Value tired = compare(arith::CmpIPredicate::uge, polls, budget);
+              Value rest = arith::AndIOp::create(e.b, e.loc, polls, e.i32(kLook - 1));
+              auto look = scf::IfOp::create(
+                  e.b, e.loc, compare(arith::CmpIPredicate::eq, rest, e.i32(0)),
+                  [&](OpBuilder &, Location) {
+                    int64_t at = e.module->getAttrOfType<IntegerAttr>("fleet.status").getInt();
+                    Value output = step.getArgument(4);
+                    Value status = cpu::viewAt(
+                        e, output, at,
+                        MemRefType::get({4}, e.b.getI32Type(), MemRefLayoutAttrInterface(),
+                                        cast<MemRefType>(output.getType()).getMemorySpace()));
+                    Value others = loadPastL2(pointer(status, e.index(0)));
+                    scf::YieldOp::create(e.b, e.loc,
+                                         compare(arith::CmpIPredicate::ne, others, e.i32(0)));
+                  },
+                  [&](OpBuilder &, Location) { scf::YieldOp::create(e.b, e.loc, truth(false)); });
+              giveUp = arith::OrIOp::create(e.b, e.loc, tired, look.getResult(0));
+            }
+            scf::YieldOp::create(e.b, e.loc, ValueRange{polls, giveUp});
+          });
+      if (expired)
+        e.ifThen(loop.getResult(1), [&] {
+          memref::StoreOp::create(e.b, e.loc, e.i32(1), flags, e.index(0));
+          Value index = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), op.getIndex());
+          memref::StoreOp::create(e.b, e.loc, index, flags, e.index(1));
+        });
+      if (omit != "acquire")
+        fence(LLVM::AtomicOrdering::acquire, kAgent);
+    });
+    e.barrier();
+  }
+
+  /// To the chiplet: when every wave's stores have left for the L2, one add there.
+  /// "The vector memory operations of wavefronts in the same work-group are
+  /// performed in order by the L1", but towards the L2 there is a queue per
+  /// channel, so each wave drains its own: "s_waitcnt vmcnt(0) is required to
+  /// ensure synchronization between vector memory operations of different
+  /// work-groups". Nothing is written back: readers of the chiplet share the L2.
+  /// Gives the new value in thread 0 and 0 in the others.
+  Value signalChiplet(SignalOp op) {
+    fence(LLVM::AtomicOrdering::release, kWorkgroup);
+    if (omit != "drain")
+      ROCDL::SWaitcntOp::create(e.b, e.loc, e.b.getI32IntegerAttr(kNoVectorMemoryLeft));
+    e.barrier();
+    Value isFirst = compare(arith::CmpIPredicate::eq, e.thread(), e.index(0));
+    auto only = scf::IfOp::create(
+        e.b, e.loc, isFirst,
+        [&](OpBuilder &, Location) {
+          Value before = add(pointer(op.getCounters(), op.getIndex()), kWorkgroup);
+          scf::YieldOp::create(e.b, e.loc,
+                               arith::AddIOp::create(e.b, e.loc, before, e.i32(1)).getResult());
+        },
+        [&](OpBuilder &, Location) { scf::YieldOp::create(e.b, e.loc, e.i32(0)); });
+    return only.getResult(0);
+  }
+
+  /// To the device, by the thread whose arrival was its chiplet's last: the
+  /// stores of all its workgroups are in the L2. "fence release agent:
+  /// buffer_wbl2 sc1 - performs L2 writeback to ensure previous global stores
+  /// are visible at agent scope; s_waitcnt vmcnt(0)", then an add in memory:
+  /// sc1, which LLVM sets on a read-modify-write of system scope only.
+  Value signalDevice(SignalOp op) {
+    if (omit != "write-back")
+      fence(LLVM::AtomicOrdering::release, kAgent);
+    Value before = add(pointer(op.getCounters(), op.getIndex()), kSystem);
+    return arith::AddIOp::create(e.b, e.loc, before, e.i32(1));
+  }
+};
+
+struct AMDGPULowerEvents : fleet::impl::AMDGPULowerEventsBase<AMDGPULowerEvents> {
+  using AMDGPULowerEventsBase::AMDGPULowerEventsBase;
+
+  void runOnOperation() override {
+    StringRef known[] = {"", "drain", "write-back", "acquire", "wait"};
+    if (!llvm::is_contained(known, StringRef(omit))) {
+      getOperation().emitError("expected an ordering to omit among drain, write-back, acquire and wait, found ")
+          << omit;
+      return signalPassFailure();
+    }
+    SmallVector<Operation *> ops;
+    getOperation().walk([&](Operation *op) {
+      if (isa<ChipletIdOp, WorkerRankOp, WaitOp, SignalOp>(op))
+        ops.push_back(op);
+    });
+    Value chiplet;
+    for (Operation *op : ops) {
+      OpBuilder builder(op);
+      Emitter e(builder, op->getLoc(), getOperation());
+      Lowering lowering{e, pollBudget, omit};
+      Value result;
+      if (isa<ChipletIdOp>(op)) {
+        result = chiplet = lowering.chipletId();
+      } else if (isa<WorkerRankOp>(op)) {
+        result = lowering.workerRank(chiplet ? chiplet : lowering.chipletId());
+      } else if (auto wait = dyn_cast<WaitOp>(op)) {
+        lowering.wait(wait);
+      } else {
+        auto signal = cast<SignalOp>(op);
+        switch (signal.getScope().getValue()) {
+        case TaskScope::Chiplet:
+          result = lowering.signalChiplet(signal);
+          break;
+        case TaskScope::Device:
+          result = lowering.signalDevice(signal);
+          break;
+        default:
+          op->emitOpError("expected chiplet or device scope");
+          return signalPassFailure();
+        }
+      }
+      if (result)
+        op->getResult(0).replaceAllUsesWith(result);
+      op->erase();
+    }
+  }
+};
+} // namespace

@@ -1,0 +1,305 @@
+//===- Driver.cpp - The persistent kernel
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Utils.h"
+
+#include "fleet/Conversion/GPUPasses.h"
+#include "fleet/IR/Fleet.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace mlir::fleet {
+#define GEN_PASS_DEF_GPUDRIVER
+#include "fleet/Conversion/GPUPasses.h.inc"
+} // namespace mlir::fleet
+
+using namespace mlir;
+using namespace mlir::fleet;
+using namespace mlir::fleet::gpugen;
+
+static constexpr StringRef kArenas[] = {"params", "state", "work", "input", "output"};
+
+namespace {
+struct Kernel {
+  gpu::GPUModuleOp module;
+  memref::GlobalOp deviceTasks, cuTasks, queues, waits, arrivals, producers;
+  func::FuncOp dispatch;
+  int64_t counters, scratch, scratchStride, status, workers, chiplets, tasks;
+
+  int64_t workersOfChiplet() const { return workers / chiplets; }
+};
+
+struct GPUDriver : fleet::impl::GPUDriverBase<GPUDriver> {
+  using GPUDriverBase::GPUDriverBase;
+
+  void runOnOperation() override;
+  FailureOr<Kernel> findKernel(gpu::GPUModuleOp module);
+  LogicalResult placeMemory(Kernel &kernel, DictionaryAttr arenas, int64_t lds);
+  void addProducers(Kernel &kernel);
+};
+} // namespace
+
+FailureOr<Kernel> GPUDriver::findKernel(gpu::GPUModuleOp module) {
+  Kernel kernel;
+  kernel.module = module;
+  auto table = [&](StringRef name, unsigned rank, memref::GlobalOp &global) -> LogicalResult {
+    global = module.lookupSymbol<memref::GlobalOp>(name);
+    if (global && global.getType().getRank() == rank && global.getType().hasStaticShape() &&
+        global.getType().getElementType().isInteger(32))
+      return success();
+    return module.emitError() << "expected a table @" << name << " of rank " << rank << " of i32";
+  };
+  if (failed(table("device_tasks", 2, kernel.deviceTasks)) ||
+      failed(table("cu_tasks", 2, kernel.cuTasks)) || failed(table("queues", 1, kernel.queues)) ||
+      failed(table("waits", 1, kernel.waits)) || failed(table("arrivals", 2, kernel.arrivals)))
+    return failure();
+  auto number = [&](StringRef name, int64_t &value) -> LogicalResult {
+    auto attr = module->getAttrOfType<IntegerAttr>(name);
+    if (!attr)
+      return module.emitError() << "expected the attribute '" << name << "' of i64";
+    value = attr.getInt();
+    return success();
+  };
+  if (failed(number("fleet.counters", kernel.counters)) ||
+      failed(number("fleet.scratch", kernel.scratch)) ||
+      failed(number("fleet.scratch_stride", kernel.scratchStride)) ||
+      failed(number("fleet.status", kernel.status)))
+    return failure();
+  kernel.dispatch = module.lookupSymbol<func::FuncOp>("dispatch");
+  if (!kernel.dispatch || kernel.dispatch.getNumArguments() != 9)
+    return module.emitError("expected a function @dispatch of 9 arguments"), failure();
+  kernel.workers = kernel.queues.getType().getDimSize(0) - 1;
+  kernel.tasks = kernel.arrivals.getType().getDimSize(0);
+  kernel.chiplets = kernel.arrivals.getType().getDimSize(1);
+  if (kernel.chiplets < 1 || kernel.workers < 1 || kernel.workers % kernel.chiplets)
+    return module.emitError() << "expected workers to be a multiple of chiplets, found "
+                              << kernel.workers << " and " << kernel.chiplets,
+           failure();
+  return kernel;
+}
+
+/// Gives every memref its address space, the arenas their size, and the bodies'
+/// scratch a place in LDS.
+LogicalResult GPUDriver::placeMemory(Kernel &kernel, DictionaryAttr arenas, int64_t lds) {
+  MLIRContext *context = &getContext();
+  if (kernel.scratchStride > lds)
+    return kernel.module.emitError()
+           << "expected bodies with at most " << lds << " bytes of scratch, the lds of a worker, found "
+           << kernel.scratchStride << ": choose a smaller number of rows per step";
+  auto space = [&](gpu::AddressSpace value) { return gpu::AddressSpaceAttr::get(context, value); };
+  AttrTypeReplacer replacer;
+  replacer.addReplacement([&](MemRefType type) -> std::optional<Type> {
+    auto scope = dyn_cast_or_null<MemoryScopeAttr>(type.getMemorySpace());
+    bool isLds = scope && scope.getValue() == MemoryScope::Lds;
+    return MemRefType::get(type.getShape(), type.getElementType(), type.getLayout(),
+                           space(isLds ? gpu::AddressSpace::Workgroup : gpu::AddressSpace::Global));
+  });
+  replacer.recursivelyReplaceElementsIn(kernel.module, /*replaceAttrs=*/true,
+                                        /*replaceLocs=*/false, /*replaceTypes=*/true);
+
+  // A kernel argument is a plain pointer only if its size is known.
+  func::FuncOp dispatch = kernel.dispatch;
+  SmallVector<Type> types(dispatch.getArgumentTypes());
+  for (auto [i, name] : llvm::enumerate(kArenas)) {
+    auto size = arenas.getAs<IntegerAttr>(name);
+    if (!size)
+      return kernel.module.emitError() << "expected the size of the arena '" << name
+                                       << "' in the manifest";
+    types[i] = MemRefType::get({std::max<int64_t>(size.getInt(), 1)},
+                               IntegerType::get(context, 8), MemRefLayoutAttrInterface(),
+                               space(gpu::AddressSpace::Global));
+    dispatch.getArgument(i).setType(types[i]);
+  }
+  dispatch.setFunctionType(FunctionType::get(context, types, {}));
+
+  OpBuilder builder(dispatch.getBody());
+  Emitter e(builder, dispatch.getLoc(), kernel.module);
+  Value scratch =
+      e.shared("scratch", inWorkgroupMemory({kernel.scratchStride}, builder.getI8Type()));
+  dispatch.walk([&](memref::MemorySpaceCastOp cast) {
+    builder.setInsertionPoint(cast);
+    cast.replaceAllUsesWith(cpu::viewAt(e, scratch, 0, llvm::cast<MemRefType>(cast.getType())));
+    cast.erase();
+  });
+  return success();
+}
+
+/// @producers: how many chiplets signal a device task.
+void GPUDriver::addProducers(Kernel &kernel) {
+  OpBuilder builder(kernel.arrivals);
+  auto arrivals = cast<DenseIntElementsAttr>(*kernel.arrivals.getInitialValue()).getValues<int32_t>();
+  std::vector<int32_t> producers(kernel.tasks);
+  for (auto [i, count] : llvm::enumerate(arrivals))
+    producers[i / kernel.chiplets] += count > 0;
+  auto value = DenseElementsAttr::get(
+      RankedTensorType::get({kernel.tasks}, builder.getI32Type()), ArrayRef<int32_t>(producers));
+  auto type = MemRefType::get({kernel.tasks}, builder.getI32Type(), MemRefLayoutAttrInterface(),
+                              kernel.arrivals.getType().getMemorySpace());
+  kernel.producers =
+      memref::GlobalOp::create(builder, kernel.arrivals.getLoc(), "producers",
+                               builder.getStringAttr("private"), type, value, true, IntegerAttr());
+}
+
+namespace {
+/// Emits the walk of a worker's queue.
+struct Walk {
+  Emitter &e;
+  const Kernel &kernel;
+  gpu::GPUFuncOp step;
+  int64_t omitWait;
+
+  Value table(memref::GlobalOp global) {
+    return memref::GetGlobalOp::create(e.b, e.loc, global.getType(), global.getSymName());
+  }
+  Value entry(Value table, ValueRange at) { return e.toIndex(e.load(table, at)); }
+  Value asInt(Value value) {
+    return arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), value);
+  }
+  Value compare(arith::CmpIPredicate how, Value x, Value y) {
+    return arith::CmpIOp::create(e.b, e.loc, how, x, y);
+  }
+  TaskScopeAttr scope(TaskScope value) { return TaskScopeAttr::get(e.b.getContext(), value); }
+
+  void emit() {
+    Value params = step.getArgument(0), output = step.getArgument(4), epoch = step.getArgument(5);
+    Value work = step.getArgument(2);
+    auto global = cast<MemRefType>(params.getType()).getMemorySpace();
+    auto words = [&](Value arena, int64_t offset, int64_t count) {
+      return cpu::viewAt(e, arena, offset,
+                         MemRefType::get({count}, e.b.getI32Type(), MemRefLayoutAttrInterface(),
+                                         global));
+    };
+    Value events =
+        words(work, kernel.counters, kernel.tasks * (kernel.chiplets + 1));
+    // [0]: 1 when a wait of this workgroup gave up, [1]: the counter waited for.
+    Value expired = e.shared("expired", inWorkgroupMemory({2}, e.b.getI32Type()));
+    e.forOneThread(
+        [&] { memref::StoreOp::create(e.b, e.loc, e.i32(0), expired, e.index(0)); });
+    Value deviceTasks = table(kernel.deviceTasks), cuTasks = table(kernel.cuTasks);
+    Value queues = table(kernel.queues), waits = table(kernel.waits);
+    Value arrivals = table(kernel.arrivals), producers = table(kernel.producers);
+
+    Value chiplet = ChipletIdOp::create(e.b, e.loc, e.b.getIndexType());
+    Value rank = WorkerRankOp::create(e.b, e.loc, e.b.getIndexType());
+    // A workgroup that the schedule does not know has nothing to do.
+    Value known = arith::AndIOp::create(
+        e.b, e.loc,
+        compare(arith::CmpIPredicate::ult, chiplet, e.index(kernel.chiplets)),
+        compare(arith::CmpIPredicate::ult, rank, e.index(kernel.workersOfChiplet())));
+    Value worker = e.addIndex(e.mulIndex(chiplet, kernel.workersOfChiplet()), rank);
+    e.ifThen(known, [&] {
+      Value first = entry(queues, worker), last = entry(queues, e.addIndex(worker, 1));
+      Value yes = arith::ConstantIntOp::create(e.b, e.loc, true, 1);
+      auto loop = scf::WhileOp::create(
+          e.b, e.loc, TypeRange{e.b.getIndexType(), e.b.getI1Type()}, ValueRange{first, yes},
+          [&](OpBuilder &, Location, ValueRange carried) {
+            Value more = compare(arith::CmpIPredicate::slt, carried[0], last);
+            more = arith::AndIOp::create(e.b, e.loc, more, carried[1]);
+            scf::ConditionOp::create(e.b, e.loc, more, carried);
+          },
+          [&](OpBuilder &, Location, ValueRange carried) {
+            Value cuTask = carried[0];
+            Value task = entry(cuTasks, {cuTask, e.index(0)});
+            Value lo = entry(cuTasks, {cuTask, e.index(1)});
+            Value hi = entry(cuTasks, {cuTask, e.index(2)});
+            Value waitLo = entry(deviceTasks, {task, e.index(1)});
+            Value waitHi = entry(deviceTasks, {task, e.index(2)});
+            e.loop(waitLo, waitHi, 1, {}, [&](Value i, ValueRange) {
+              if (omitWait >= 0) {
+                Value kept = compare(arith::CmpIPredicate::ne, i, e.index(omitWait));
+                auto unless = scf::IfOp::create(e.b, e.loc, kept, /*withElseRegion=*/false);
+                e.b.setInsertionPointToStart(unless.thenBlock());
+              }
+              Value producer = entry(waits, i);
+              Value target = arith::MulIOp::create(e.b, e.loc, epoch, e.load(producers, producer));
+              auto wait = WaitOp::create(
+                  e.b, e.loc, scope(TaskScope::Device), events,
+                  e.addIndex(producer, kernel.tasks * kernel.chiplets), target);
+              wait->setAttr("fleet.expired", FlatSymbolRefAttr::get(e.b.getContext(), "expired"));
+              return SmallVector<Value>();
+            });
+            Value goesOn = compare(arith::CmpIPredicate::eq, e.load(expired, e.index(0)), e.i32(0));
+            e.ifThen(goesOn, [&] {
+              SmallVector<Value> operands(step.getArguments().take_front(5));
+              operands.append({task, lo, hi, worker});
+              func::CallOp::create(e.b, e.loc, kernel.dispatch, operands);
+              Value now = SignalOp::create(
+                  e.b, e.loc, e.b.getI32Type(), scope(TaskScope::Chiplet), events,
+                  e.addIndex(e.mulIndex(task, kernel.chiplets), chiplet));
+              Value all = arith::MulIOp::create(e.b, e.loc, epoch, e.load(arrivals, {task, chiplet}));
+              e.ifThen(compare(arith::CmpIPredicate::eq, now, all), [&] {
+                SignalOp::create(e.b, e.loc, e.b.getI32Type(), scope(TaskScope::Device), events,
+                                 e.addIndex(task, kernel.tasks * kernel.chiplets));
+              });
+            });
+            scf::YieldOp::create(e.b, e.loc, ValueRange{e.addIndex(cuTask, 1), goesOn});
+          });
+      // The first worker that gives up says why.
+      Value gaveUp = arith::XOrIOp::create(e.b, e.loc, loop.getResult(1), yes);
+      e.ifThen(gaveUp, [&] {
+        e.forOneThread([&] {
+          Value status = words(output, kernel.status, 4);
+          Value before = memref::AtomicRMWOp::create(e.b, e.loc, arith::AtomicRMWKind::assign,
+                                                     e.i32(1), status, ValueRange{e.index(0)});
+          e.ifThen(compare(arith::CmpIPredicate::eq, before, e.i32(0)), [&] {
+            Value counter = e.load(expired, e.index(1));
+            Value missing = arith::SubIOp::create(e.b, e.loc, counter,
+                                                  e.i32(kernel.tasks * kernel.chiplets));
+            memref::StoreOp::create(e.b, e.loc, asInt(worker), status, e.index(1));
+            memref::StoreOp::create(e.b, e.loc, missing, status, e.index(2));
+            memref::StoreOp::create(e.b, e.loc, epoch, status, e.index(3));
+          });
+        });
+      });
+    });
+  }
+};
+} // namespace
+
+void GPUDriver::runOnOperation() {
+  ModuleOp module = getOperation();
+  auto modules = llvm::to_vector(module.getOps<gpu::GPUModuleOp>());
+  auto target = module->getAttrOfType<TargetAttr>("fleet.target");
+  auto manifest = module->getAttrOfType<DictionaryAttr>("fleet.manifest");
+  auto arenas = manifest ? manifest.getAs<DictionaryAttr>("arenas") : DictionaryAttr();
+  if (modules.size() != 1 || !target || !arenas) {
+    module.emitError("expected one gpu.module, a fleet.target and a fleet.manifest with arenas");
+    return signalPassFailure();
+  }
+  gpu::GPUModuleOp gpuModule = modules.front();
+  for (auto function : llvm::make_early_inc_range(gpuModule.getOps<gpu::GPUFuncOp>()))
+    function.erase();
+  setWorkgroup(gpuModule, {256, target.getBackend() == Backend::ROCDL ? 64 : 32});
+  FailureOr<Kernel> kernel = findKernel(gpuModule);
+  if (failed(kernel) || failed(placeMemory(*kernel, arenas, target.getLds())))
+    return signalPassFailure();
+  addProducers(*kernel);
+  // The scratch of workers in the work arena is free: tickets stand there, those
+  // of two chiplets never in one cache line.
+  Builder attributes(&getContext());
+  int64_t stride = kernel->scratchStride * kernel->workersOfChiplet();
+  gpuModule->setAttr("fleet.tickets", attributes.getI64IntegerAttr(kernel->scratch));
+  gpuModule->setAttr("fleet.tickets_stride", attributes.getI64IntegerAttr(stride));
+  gpuModule->setAttr("fleet.tickets_size",
+                     attributes.getI64IntegerAttr(stride * kernel->chiplets));
+  for (auto function : gpuModule.getOps<func::FuncOp>())
+    function.setPrivate();
+
+  OpBuilder builder = OpBuilder::atBlockEnd(gpuModule.getBody());
+  SmallVector<Type> types(kernel->dispatch.getArgumentTypes().take_front(5));
+  types.push_back(builder.getI32Type());
+  auto step = gpu::GPUFuncOp::create(builder, gpuModule.getLoc(), "fleet_step",
+                                     builder.getFunctionType(types, {}));
+  step->setAttr(gpu::GPUDialect::getKernelFuncAttrName(), builder.getUnitAttr());
+  int32_t threads = getWorkgroup(gpuModule).threads;
+  step.setKnownBlockSizeAttr(builder.getDenseI32ArrayAttr({threads, 1, 1}));
+  builder.setInsertionPointToStart(&step.getBody().front());
+  auto end = gpu::ReturnOp::create(builder, gpuModule.getLoc());
+  builder.setInsertionPoint(end);
+  Emitter e(builder, gpuModule.getLoc(), gpuModule);
+  Walk{e, *kernel, step, omitWait}.emit();
+}

@@ -1,0 +1,354 @@
+//===- LowerNamedOps.cpp - Named ops to code of a workgroup
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Utils.h"
+
+#include "fleet/Conversion/GPUPasses.h"
+#include "fleet/IR/Fleet.h"
+
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "llvm/Support/MathExtras.h"
+
+namespace mlir::fleet {
+#define GEN_PASS_DEF_GPULOWERNAMEDOPS
+#include "fleet/Conversion/GPUPasses.h.inc"
+} // namespace mlir::fleet
+
+using namespace mlir;
+using namespace mlir::fleet;
+using namespace mlir::fleet::gpugen;
+
+/// Stands for minus infinity: exp of a difference with it is 0, never a NaN.
+static constexpr float kLowest = -1.0e30f;
+
+static ArrayRef<int64_t> shapeOf(Value value) {
+  return cast<ShapedType>(value.getType()).getShape();
+}
+static Type elementOf(Value value) { return cast<ShapedType>(value.getType()).getElementType(); }
+
+static SmallVector<Value> with(ArrayRef<Value> indices, Value last) {
+  SmallVector<Value> all(indices);
+  all.push_back(last);
+  return all;
+}
+
+/// Elements that a thread takes at once: a power of two that divides `size`, at
+/// most 16 bytes of the narrower type.
+static int64_t widthFor(int64_t size, ArrayRef<Value> buffers) {
+  int64_t width = 1;
+  for (Value buffer : buffers)
+    width = std::max(width, elementsOf16Bytes(elementOf(buffer)));
+  while (size % width)
+    width /= 2;
+  return width;
+}
+
+static Value sqrtInverse(Emitter &e, Value x) {
+  return e.div(e.f32(1.0f), math::SqrtOp::create(e.b, e.loc, x));
+}
+
+static Value exponential(Emitter &e, Value x) { return math::ExpOp::create(e.b, e.loc, x); }
+
+static void lower(Emitter &e, GatherOp op) {
+  Value table = op.getInputs()[0], indices = op.getInputs()[1], out = op.getOutputs()[0];
+  int64_t rows = shapeOf(out)[0], size = shapeOf(out)[1], lanes = widthFor(size, {table, out});
+  e.forThreads(rows * (size / lanes), [&](Value i) {
+    auto at = e.delinearize(i, {rows, size / lanes});
+    Value row = e.toIndex(e.load(indices, at[0])), column = e.mulIndex(at[1], lanes);
+    e.storeVector(e.loadVector(table, {row, column}, lanes), out, {at[0], column});
+  });
+  e.barrier();
+}
+
+/// body(row, threads of the row, its first column, step) for every row of `shape`
+/// but its last dimension: a row is a subgroup's, or the whole workgroup's if
+/// there are fewer rows than subgroups.
+static void forRows(Emitter &e, ArrayRef<int64_t> shape,
+                    function_ref<void(SmallVector<Value>, bool)> body) {
+  int64_t rows = 1;
+  for (int64_t size : shape.drop_back())
+    rows *= size;
+  if (rows >= e.workgroup.waves()) {
+    e.forWaves(rows, [&](Value i) { body(e.delinearize(i, shape.drop_back()), false); });
+    return;
+  }
+  for (int64_t i = 0; i < rows; ++i)
+    body(e.delinearize(e.index(i), shape.drop_back()), true);
+}
+
+/// `for i = own part of [0, size) in steps of lanes elements`, with carried vectors.
+static SmallVector<Value> alongRow(Emitter &e, int64_t size, int64_t lanes, bool whole,
+                                   ValueRange carried,
+                                   function_ref<SmallVector<Value>(Value, ValueRange)> body) {
+  Value first = e.mulIndex(whole ? e.thread() : e.lane(), lanes);
+  int64_t step = lanes * (whole ? e.workgroup.threads : e.workgroup.lanes);
+  return e.loop(first, e.index(size), step, carried, body);
+}
+
+/// The sum over a row of `of(x)`; all threads of the row get it.
+static Value sumRow(Emitter &e, Value x, ArrayRef<Value> row, bool whole,
+                    function_ref<Value(Value)> of) {
+  int64_t size = shapeOf(x).back(), lanes = widthFor(size, {x});
+  Value sum = alongRow(e, size, lanes, whole, {e.splat(0, lanes)},
+                       [&](Value i, ValueRange carried) -> SmallVector<Value> {
+                         return {e.add(carried[0], of(e.loadVector(x, with(row, i), lanes)))};
+                       })[0];
+  sum = e.reduce(vector::CombiningKind::ADD, sum);
+  if (!whole)
+    return e.sumLanes(sum, 1, e.workgroup.lanes);
+  return e.combineThreads({sum}, [&](ArrayRef<Value> a, ArrayRef<Value> b) {
+    return SmallVector<Value>{e.add(a[0], b[0])};
+  })[0];
+}
+
+static void lower(Emitter &e, RmsNormOp op) {
+  Value x = op.getInputs()[0], weight = op.getInputs()[1], out = op.getOutputs()[0];
+  int64_t size = shapeOf(x).back(), lanes = widthFor(size, {x, weight, out});
+  float eps = op.getEps().convertToDouble();
+  forRows(e, shapeOf(x), [&](SmallVector<Value> row, bool whole) {
+    Value squares = sumRow(e, x, row, whole, [&](Value v) { return e.mul(v, v); });
+    Value scale = sqrtInverse(e, e.add(e.div(squares, e.f32(size)), e.f32(eps)));
+    scale = e.broadcast(scale, lanes);
+    alongRow(e, size, lanes, whole, {}, [&](Value i, ValueRange) {
+      Value v = e.mul(e.loadVector(x, with(row, i), lanes), scale);
+      e.storeVector(e.mul(v, e.loadVector(weight, i, lanes)), out, with(row, i));
+      return SmallVector<Value>();
+    });
+  });
+  e.barrier();
+}
+
+static void lower(Emitter &e, LayerNormOp op) {
+  Value x = op.getInputs()[0], weight = op.getInputs()[1], bias = op.getInputs()[2];
+  Value out = op.getOutputs()[0];
+  int64_t size = shapeOf(x).back(), lanes = widthFor(size, {x, weight, bias, out});
+  float eps = op.getEps().convertToDouble();
+  forRows(e, shapeOf(x), [&](SmallVector<Value> row, bool whole) {
+    Value mean = e.div(sumRow(e, x, row, whole, [](Value v) { return v; }), e.f32(size));
+    Value squares = sumRow(e, x, row, whole, [&](Value v) {
+      int64_t n = cast<VectorType>(v.getType()).getNumElements();
+      Value centred = e.sub(v, e.broadcast(mean, n));
+      return e.mul(centred, centred);
+    });
+    Value scale = sqrtInverse(e, e.add(e.div(squares, e.f32(size)), e.f32(eps)));
+    scale = e.broadcast(scale, lanes);
+    Value centre = e.broadcast(mean, lanes);
+    alongRow(e, size, lanes, whole, {}, [&](Value i, ValueRange) {
+      Value v = e.mul(e.sub(e.loadVector(x, with(row, i), lanes), centre), scale);
+      v = e.add(e.mul(v, e.loadVector(weight, i, lanes)), e.loadVector(bias, i, lanes));
+      e.storeVector(v, out, with(row, i));
+      return SmallVector<Value>();
+    });
+  });
+  e.barrier();
+}
+
+static void lower(Emitter &e, RopeOp op) {
+  Value x = op.getInputs()[0], cos = op.getInputs()[1], sin = op.getInputs()[2];
+  Value out = op.getOutputs()[0];
+  int64_t rows = shapeOf(x)[0], heads = shapeOf(x)[1], size = shapeOf(x)[2];
+  int64_t half = shapeOf(cos)[1] / 2, lanes = half ? widthFor(half, {x, cos, out}) : 1;
+  e.forThreads(rows * heads * (half / lanes), [&](Value point) {
+    auto at = e.delinearize(point, {rows, heads, half / lanes});
+    Value i = e.mulIndex(at[2], lanes), j = e.addIndex(i, half);
+    SmallVector<Value> row = {at[0], at[1]};
+    Value low = e.loadVector(x, with(row, i), lanes), high = e.loadVector(x, with(row, j), lanes);
+    auto rotate = [&](Value at, Value straight, Value across) {
+      Value c = e.loadVector(cos, {row[0], at}, lanes), s = e.loadVector(sin, {row[0], at}, lanes);
+      return e.add(e.mul(straight, c), e.mul(across, s));
+    };
+    Value minusHigh = arith::NegFOp::create(e.b, e.loc, high);
+    Value newLow = rotate(i, low, minusHigh), newHigh = rotate(j, high, low);
+    e.storeVector(newLow, out, with(row, i));
+    e.storeVector(newHigh, out, with(row, j));
+  });
+  int64_t rest = size - 2 * half;
+  if (rest) {
+    int64_t restLanes = widthFor(rest, {x, out});
+    e.forThreads(rows * heads * (rest / restLanes), [&](Value point) {
+      auto at = e.delinearize(point, {rows, heads, rest / restLanes});
+      at[2] = e.addIndex(e.mulIndex(at[2], restLanes), 2 * half);
+      e.storeVector(e.loadVector(x, at, restLanes), out, at);
+    });
+  }
+  e.barrier();
+}
+
+/// Attention of one (row, head) by one subgroup. Lane l takes elements
+/// [part * width, part * width + width) of keys and values, part = l % parts, at
+/// positions l / parts, l / parts + groups, ... Each group of lanes has an online
+/// softmax of its own; they are merged in a fixed order.
+static void lower(Emitter &e, AttentionOp op) {
+  ValueRange in = op.getInputs();
+  Value q = in[0], slots = in[3], positions = in[4], keys = in[5], values = in[6];
+  Value out = op.getOutputs()[0];
+  int64_t rows = shapeOf(q)[0], heads = shapeOf(q)[1], size = shapeOf(q)[2];
+  int64_t kvHeads = shapeOf(in[1])[1], group = heads / kvHeads;
+  float scale = op.getScale().convertToDouble();
+
+  auto slotOf = [&](Value row) { return e.load(slots, row); };
+  auto isActive = [&](Value slot) -> Value {
+    return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::sge, slot, e.i32(0));
+  };
+  // All rows are stored before any is read: rows of one slot see each other.
+  int64_t copyLanes = widthFor(size, {in[1], keys});
+  e.forThreads(rows * kvHeads * (size / copyLanes), [&](Value point) {
+    auto at = e.delinearize(point, {rows, kvHeads, size / copyLanes});
+    Value slot = slotOf(at[0]);
+    e.ifThen(isActive(slot), [&] {
+      Value position = e.toIndex(e.load(positions, at[0]));
+      SmallVector<Value> from = {at[0], at[1], e.mulIndex(at[2], copyLanes)};
+      SmallVector<Value> to = {e.toIndex(slot), at[1], position, from[2]};
+      e.storeVector(e.loadVector(in[1], from, copyLanes), keys, to);
+      e.storeVector(e.loadVector(in[2], from, copyLanes), values, to);
+    });
+  });
+  e.barrier();
+
+  // Lanes along the head's elements: a power of two, 16 bytes a lane if it can be.
+  int64_t parts = std::min(e.workgroup.lanes, size & -size);
+  while (parts > 1 && size / parts < elementsOf16Bytes(elementOf(keys)) &&
+         size / (parts / 2) <= 2 * elementsOf16Bytes(elementOf(keys)) && parts * 8 > size)
+    parts /= 2;
+  int64_t width = size / parts, groups = e.workgroup.lanes / parts;
+
+  e.forWaves(rows * heads, [&](Value pair) {
+    auto at = e.delinearize(pair, {rows, heads});
+    Value row = at[0], h = at[1];
+    Value g = group == 1 ? h : Value(arith::DivUIOp::create(e.b, e.loc, h, e.index(group)));
+    Value lane = e.lane();
+    Value part = arith::RemUIOp::create(e.b, e.loc, lane, e.index(parts));
+    Value first = arith::DivUIOp::create(e.b, e.loc, lane, e.index(parts));
+    Value column = e.mulIndex(part, width);
+    Value slot = slotOf(row);
+    auto active = scf::IfOp::create(e.b, e.loc, isActive(slot), /*withElseRegion=*/true);
+    OpBuilder::InsertionGuard guard(e.b);
+    e.b.setInsertionPointToStart(active.thenBlock());
+    Value where = e.toIndex(slot);
+    Value length = e.addIndex(e.toIndex(e.load(positions, row)), 1);
+    Value query = e.loadVector(q, {row, h, column}, width);
+    query = e.mul(query, e.splat(scale, width));
+    // Carried: the maximum, the sum of weights, the weighted values. Every lane
+    // takes part in every shuffle: positions past the end weigh nothing.
+    SmallVector<Value> state = {e.f32(kLowest), e.f32(0), e.splat(0, width)};
+    state = e.loop(
+        e.index(0), length, groups, state,
+        [&](Value begin, ValueRange carried) -> SmallVector<Value> {
+          Value position = e.addIndex(begin, first);
+          Value isInside =
+              arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ult, position, length);
+          Value safe = arith::SelectOp::create(e.b, e.loc, isInside, position, begin);
+          Value key = e.loadVector(keys, {where, g, safe, column}, width);
+          Value value = e.loadVector(values, {where, g, safe, column}, width);
+          Value dot = e.reduce(vector::CombiningKind::ADD, e.mul(query, key));
+          Value score = e.sumLanes(dot, 1, parts);
+          score = arith::SelectOp::create(e.b, e.loc, isInside, score, e.f32(kLowest));
+          Value maximum = arith::MaxNumFOp::create(e.b, e.loc, carried[0], score);
+          Value shrink = exponential(e, e.sub(carried[0], maximum));
+          Value weight = exponential(e, e.sub(score, maximum));
+          weight = arith::SelectOp::create(e.b, e.loc, isInside, weight, e.f32(0));
+          Value sum = e.add(e.mul(carried[1], shrink), weight);
+          Value total = e.fma(e.broadcast(weight, width), value,
+                              e.mul(carried[2], e.broadcast(shrink, width)));
+          return {maximum, sum, total};
+        });
+    SmallVector<Value> flat = {state[0], state[1]};
+    for (int64_t i = 0; i < width; ++i)
+      flat.push_back(vector::ExtractOp::create(e.b, e.loc, state[2], i));
+    flat = e.combineLanes(
+        flat, parts, e.workgroup.lanes, [&](ArrayRef<Value> x, ArrayRef<Value> y) {
+          Value maximum = arith::MaxNumFOp::create(e.b, e.loc, x[0], y[0]);
+          Value shrinkX = exponential(e, e.sub(x[0], maximum));
+          Value shrinkY = exponential(e, e.sub(y[0], maximum));
+          SmallVector<Value> next = {maximum};
+          for (auto [a, b] : llvm::zip_equal(x.drop_front(), y.drop_front()))
+            next.push_back(e.add(e.mul(a, shrinkX), e.mul(b, shrinkY)));
+          return next;
+        });
+    Value inverse = e.div(e.f32(1), flat[1]);
+    SmallVector<Value> results;
+    for (Value value : ArrayRef<Value>(flat).drop_front(2))
+      results.push_back(e.mul(value, inverse));
+    auto vectorType = VectorType::get({width}, e.b.getF32Type());
+    Value result = vector::FromElementsOp::create(e.b, e.loc, vectorType, results);
+    auto store = [&](Value value) {
+      Value isFirst =
+          arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, first, e.index(0));
+      e.ifThen(isFirst, [&] { e.storeVector(value, out, {row, h, column}); });
+    };
+    store(result);
+    e.b.setInsertionPointToStart(active.elseBlock());
+    store(e.splat(0, width));
+  });
+  e.barrier();
+}
+
+static void lower(Emitter &e, ArgmaxOp op) {
+  Value x = op.getInputs()[0], out = op.getOutputs()[0];
+  int64_t rows = shapeOf(x)[0], size = shapeOf(x)[1];
+  Value lowest = arith::ConstantOp::create(
+      e.b, e.loc, e.b.getFloatAttr(e.b.getF32Type(), APFloat::getInf(APFloat::IEEEsingle(), true)));
+  // The greater wins; of equals the one with the lower index.
+  auto better = [&](ArrayRef<Value> a, ArrayRef<Value> b) -> SmallVector<Value> {
+    Value greater = arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::OGT, b[0], a[0]);
+    Value equal = arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::OEQ, b[0], a[0]);
+    Value earlier = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::slt, b[1], a[1]);
+    Value both = arith::AndIOp::create(e.b, e.loc, equal, earlier);
+    Value take = arith::OrIOp::create(e.b, e.loc, greater, both);
+    return {arith::SelectOp::create(e.b, e.loc, take, b[0], a[0]),
+            arith::SelectOp::create(e.b, e.loc, take, b[1], a[1])};
+  };
+  for (int64_t row = 0; row < rows; ++row) {
+    Value r = e.index(row);
+    SmallVector<Value> best =
+        e.loop(e.thread(), e.index(size), e.workgroup.threads, {lowest, e.i32(INT32_MAX)},
+               [&](Value i, ValueRange carried) {
+                 Value at = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), i);
+                 return better({carried[0], carried[1]}, {e.load(x, {r, i}), at});
+               });
+    best = e.combineThreads(best, better);
+    e.forOneThread([&] { memref::StoreOp::create(e.b, e.loc, best[1], out, r); });
+  }
+  e.barrier();
+}
+
+namespace {
+struct GPULowerNamedOps : fleet::impl::GPULowerNamedOpsBase<GPULowerNamedOps> {
+  void runOnOperation() override {
+    SmallVector<Operation *> ops;
+    getOperation()->walk([&](Operation *op) {
+      if (isa<GatherOp, RmsNormOp, LayerNormOp, RopeOp, AttentionOp, ArgmaxOp>(op))
+        ops.push_back(op);
+    });
+    for (Operation *op : ops) {
+      for (Value operand : op->getOperands()) {
+        auto type = dyn_cast<MemRefType>(operand.getType());
+        if (!type || !cpu::isContiguousInLastDim(operand)) {
+          op->emitOpError("expected buffers contiguous in the last dimension, found ")
+              << operand.getType();
+          return signalPassFailure();
+        }
+      }
+      OpBuilder builder(op);
+      Emitter e(builder, op->getLoc(), getOperation());
+      if (auto gather = dyn_cast<GatherOp>(op))
+        lower(e, gather);
+      else if (auto norm = dyn_cast<RmsNormOp>(op))
+        lower(e, norm);
+      else if (auto norm = dyn_cast<LayerNormOp>(op))
+        lower(e, norm);
+      else if (auto rope = dyn_cast<RopeOp>(op))
+        lower(e, rope);
+      else if (auto attention = dyn_cast<AttentionOp>(op))
+        lower(e, attention);
+      else
+        lower(e, cast<ArgmaxOp>(op));
+      op->erase();
+    }
+  }
+};
+} // namespace

@@ -1,0 +1,255 @@
+//===- Utils.cpp - Building blocks of a workgroup's code --------*- C++ -*-===//
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Utils.h"
+
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+using namespace mlir::fleet;
+using namespace mlir::fleet::gpugen;
+
+/// Buffers stand at multiples of this in their arena, and arenas in memory.
+static constexpr int64_t kBufferAlignment = 64;
+
+/// The greatest power of two, at most kBufferAlignment, that divides `value`.
+static int64_t powerIn(int64_t value) {
+  return value ? std::min(value & -value, kBufferAlignment) : kBufferAlignment;
+}
+
+/// A power of two that divides an index.
+static int64_t powerIn(Value value, int depth = 0) {
+  if (std::optional<int64_t> constant = getConstantIntValue(value))
+    return powerIn(*constant);
+  if (depth == 8)
+    return 1;
+  if (auto argument = dyn_cast<BlockArgument>(value)) {
+    auto loop = dyn_cast<scf::ForOp>(argument.getOwner()->getParentOp());
+    if (!loop || loop.getInductionVar() != value)
+      return 1;
+    return std::min(powerIn(loop.getLowerBound(), depth + 1), powerIn(loop.getStep(), depth + 1));
+  }
+  Operation *op = value.getDefiningOp();
+  if (isa<arith::MulIOp>(op))
+    return std::min(kBufferAlignment, powerIn(op->getOperand(0), depth + 1) *
+                                          powerIn(op->getOperand(1), depth + 1));
+  if (isa<arith::AddIOp, arith::SubIOp>(op))
+    return std::min(powerIn(op->getOperand(0), depth + 1), powerIn(op->getOperand(1), depth + 1));
+  return 1;
+}
+
+static int64_t powerIn(OpFoldResult value) {
+  if (std::optional<int64_t> constant = getConstantIntValue(value))
+    return powerIn(*constant);
+  return powerIn(cast<Value>(value));
+}
+
+/// A power of two that divides the address of a buffer's first element.
+static int64_t alignmentOf(Value memref) {
+  Operation *op = memref.getDefiningOp();
+  if (!op || isa<memref::ViewOp>(op))
+    return kBufferAlignment;
+  if (isa<memref::ExpandShapeOp, memref::CollapseShapeOp, memref::CastOp>(op))
+    return alignmentOf(op->getOperand(0));
+  auto type = cast<MemRefType>(memref.getType());
+  int64_t bytes = std::max<int64_t>(1, type.getElementTypeBitWidth() / 8);
+  auto part = dyn_cast<memref::SubViewOp>(op);
+  SmallVector<int64_t> strides;
+  int64_t offset;
+  if (!part || failed(part.getSourceType().getStridesAndOffset(strides, offset)))
+    return bytes;
+  int64_t alignment = alignmentOf(part.getSource());
+  for (auto [at, stride] : llvm::zip_equal(part.getMixedOffsets(), strides))
+    alignment = std::min(alignment, powerIn(at) * (ShapedType::isDynamic(stride) ? 1 : powerIn(stride)) * bytes);
+  return alignment;
+}
+
+int64_t mlir::fleet::gpugen::alignmentAt(Value memref, ValueRange indices) {
+  auto type = cast<MemRefType>(memref.getType());
+  int64_t bytes = std::max<int64_t>(1, type.getElementTypeBitWidth() / 8);
+  SmallVector<int64_t> strides;
+  int64_t offset;
+  if (failed(type.getStridesAndOffset(strides, offset)))
+    return bytes;
+  int64_t alignment = alignmentOf(memref);
+  for (auto [at, stride] : llvm::zip_equal(indices, strides))
+    alignment = std::min(alignment, powerIn(at) * (ShapedType::isDynamic(stride) ? 1 : powerIn(stride)) * bytes);
+  return alignment;
+}
+
+Value Emitter::loadRaw(Value memref, ValueRange indices, int64_t lanes) {
+  Type element = cast<MemRefType>(memref.getType()).getElementType();
+  return vector::LoadOp::create(b, loc, VectorType::get({lanes}, element), memref, indices,
+                                /*nontemporal=*/false, llvm::Align(alignmentAt(memref, indices)));
+}
+
+void Emitter::storeRaw(Value vector, Value memref, ValueRange indices) {
+  vector::StoreOp::create(b, loc, vector, memref, indices, /*nontemporal=*/false,
+                          llvm::Align(alignmentAt(memref, indices)));
+}
+
+void Emitter::storeVector(Value vector, Value memref, ValueRange indices) {
+  storeRaw(round(vector, cast<MemRefType>(memref.getType()).getElementType()), memref, indices);
+}
+
+Workgroup mlir::fleet::gpugen::getWorkgroup(gpu::GPUModuleOp module) {
+  auto number = [&](StringRef name, int64_t otherwise) {
+    auto attr = module->getAttrOfType<IntegerAttr>(name);
+    return attr ? attr.getInt() : otherwise;
+  };
+  return {number("fleet.threads", 256), number("fleet.lanes", 64)};
+}
+
+void mlir::fleet::gpugen::setWorkgroup(gpu::GPUModuleOp module, Workgroup workgroup) {
+  Builder b(module.getContext());
+  module->setAttr("fleet.threads", b.getI64IntegerAttr(workgroup.threads));
+  module->setAttr("fleet.lanes", b.getI64IntegerAttr(workgroup.lanes));
+}
+
+int64_t mlir::fleet::gpugen::elementsOf16Bytes(Type element) {
+  return 128 / std::max<int64_t>(8, element.getIntOrFloatBitWidth());
+}
+
+MemRefType mlir::fleet::gpugen::inWorkgroupMemory(ArrayRef<int64_t> shape, Type element) {
+  auto space = gpu::AddressSpaceAttr::get(element.getContext(), gpu::AddressSpace::Workgroup);
+  return MemRefType::get(shape, element, MemRefLayoutAttrInterface(), space);
+}
+
+Value Emitter::lane() {
+  return arith::RemUIOp::create(b, loc, thread(), index(workgroup.lanes));
+}
+
+Value Emitter::wave() {
+  Value wave = arith::DivUIOp::create(b, loc, thread(), index(workgroup.lanes));
+  wave = arith::IndexCastUIOp::create(b, loc, b.getI32Type(), wave);
+  wave = gpu::SubgroupBroadcastOp::create(b, loc, wave.getType(), wave, Value(),
+                                          gpu::BroadcastType::first_active_lane);
+  return arith::IndexCastUIOp::create(b, loc, b.getIndexType(), wave);
+}
+
+void Emitter::forThreads(int64_t count, function_ref<void(Value)> body) {
+  Value first = thread();
+  auto once = [&](Value i) {
+    body(i);
+    return SmallVector<Value>();
+  };
+  if (count == workgroup.threads)
+    return body(first);
+  if (count < workgroup.threads) {
+    Value takesPart =
+        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, first, index(count));
+    return ifThen(takesPart, [&] { body(first); });
+  }
+  loop(first, index(count), workgroup.threads, {}, [&](Value i, ValueRange) { return once(i); });
+}
+
+void Emitter::forWaves(int64_t count, function_ref<void(Value)> body) {
+  Value first = wave();
+  if (count == workgroup.waves())
+    return body(first);
+  if (count < workgroup.waves()) {
+    Value takesPart =
+        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, first, index(count));
+    return ifThen(takesPart, [&] { body(first); });
+  }
+  loop(first, index(count), workgroup.waves(), {}, [&](Value i, ValueRange) {
+    body(i);
+    return SmallVector<Value>();
+  });
+}
+
+void Emitter::forOneThread(function_ref<void()> body) {
+  ifThen(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, thread(), index(0)), body);
+}
+
+SmallVector<Value> Emitter::delinearize(Value i, ArrayRef<int64_t> shape) {
+  SmallVector<Value> indices(shape.size());
+  for (size_t d = shape.size(); d-- > 0;) {
+    if (d == 0) {
+      indices[d] = i;
+    } else if (shape[d] == 1) {
+      indices[d] = index(0);
+    } else {
+      indices[d] = arith::RemUIOp::create(b, loc, i, index(shape[d]));
+      i = arith::DivUIOp::create(b, loc, i, index(shape[d]));
+    }
+  }
+  return indices;
+}
+
+Value Emitter::shuffleXor(Value value, int64_t mask) {
+  return gpu::ShuffleOp::create(b, loc, value, i32(mask), i32(workgroup.lanes),
+                                gpu::ShuffleMode::XOR)
+      .getShuffleResult();
+}
+
+SmallVector<Value> Emitter::combineLanes(SmallVector<Value> values, int64_t from, int64_t to,
+                                         Combine combine) {
+  for (int64_t mask = from; mask < to; mask *= 2) {
+    SmallVector<Value> others;
+    for (Value value : values)
+      others.push_back(shuffleXor(value, mask));
+    values = combine(values, others);
+  }
+  return values;
+}
+
+Value Emitter::sumLanes(Value value, int64_t from, int64_t to) {
+  return combineLanes({value}, from, to, [&](ArrayRef<Value> x, ArrayRef<Value> y) {
+    return SmallVector<Value>{add(x[0], y[0])};
+  })[0];
+}
+
+SmallVector<Value> Emitter::combineThreads(SmallVector<Value> values, Combine combine) {
+  values = combineLanes(values, 1, workgroup.lanes, combine);
+  if (workgroup.waves() == 1)
+    return values;
+  Value first = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, lane(), index(0));
+  SmallVector<Value> parts;
+  for (auto [i, value] : llvm::enumerate(values)) {
+    std::string name = "exchange" + std::to_string(i);
+    parts.push_back(shared(name, inWorkgroupMemory({workgroup.waves()}, value.getType())));
+  }
+  Value own = wave();
+  ifThen(first, [&] {
+    for (auto [value, part] : llvm::zip_equal(values, parts))
+      memref::StoreOp::create(b, loc, value, part, own);
+  });
+  barrier();
+  SmallVector<Value> all;
+  for (int64_t w = 0; w < workgroup.waves(); ++w) {
+    SmallVector<Value> next;
+    for (Value part : parts)
+      next.push_back(load(part, index(w)));
+    all = w ? combine(all, next) : next;
+  }
+  barrier();
+  return all;
+}
+
+Value Emitter::shared(StringRef name, MemRefType type) {
+  int64_t bytes =
+      type.getNumElements() * llvm::divideCeil(type.getElementTypeBitWidth(), int64_t(8));
+  auto global = module.lookupSymbol<memref::GlobalOp>(name);
+  if (!global) {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(module.getBody());
+    auto wanted = inWorkgroupMemory({bytes}, b.getI8Type());
+    global = memref::GlobalOp::create(b, loc, name, b.getStringAttr("private"), wanted,
+                                      b.getUnitAttr(), /*constant=*/false,
+                                      b.getI64IntegerAttr(16));
+  } else if (global.getType().getDimSize(0) < bytes) {
+    auto wanted = inWorkgroupMemory({bytes}, b.getI8Type());
+    auto uses = SymbolTable::getSymbolUses(global, module);
+    for (SymbolTable::SymbolUse use : *uses)
+      cast<memref::GetGlobalOp>(use.getUser()).getResult().setType(wanted);
+    global.setType(wanted);
+  }
+  Value raw = memref::GetGlobalOp::create(b, loc, global.getType(), name);
+  return cpu::viewAt(*this, raw, 0, type);
+}

@@ -1,0 +1,84 @@
+//===- Utils.h - Building blocks of a workgroup's code ----------*- C++ -*-===//
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef FLEET_LIB_CONVERSION_GPU_UTILS_H
+#define FLEET_LIB_CONVERSION_GPU_UTILS_H
+
+#include "../CPU/Utils.h"
+
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+
+namespace mlir::fleet::gpugen {
+
+/// Threads of a workgroup and lanes of a subgroup (wave, warp).
+struct Workgroup {
+  int64_t threads, lanes;
+  int64_t waves() const { return threads / lanes; }
+};
+
+/// As the driver noted it on the gpu.module.
+Workgroup getWorkgroup(gpu::GPUModuleOp module);
+void setWorkgroup(gpu::GPUModuleOp module, Workgroup workgroup);
+
+/// The elements of `element` that one thread moves at once.
+int64_t elementsOf16Bytes(Type element);
+
+/// A power of two that divides the address, in bytes, of the element at `indices`.
+int64_t alignmentAt(Value memref, ValueRange indices);
+
+/// Code that all threads of a workgroup execute together.
+struct Emitter : cpu::Emitter {
+  Emitter(OpBuilder &b, Location loc, gpu::GPUModuleOp module)
+      : cpu::Emitter{b, loc}, module(module), workgroup(getWorkgroup(module)) {}
+
+  gpu::GPUModuleOp module;
+  Workgroup workgroup;
+
+  Value thread() { return gpu::ThreadIdOp::create(b, loc, gpu::Dimension::x); }
+  Value lane();
+  /// The subgroup's number; the same for all its lanes, and known to be so.
+  Value wave();
+  void barrier() { gpu::BarrierOp::create(b, loc); }
+
+  /// body(i) for i in [0, count), spread over the threads.
+  void forThreads(int64_t count, function_ref<void(Value)> body);
+  /// body(i) for i in [0, count), spread over the subgroups; i is uniform there.
+  void forWaves(int64_t count, function_ref<void(Value)> body);
+  /// body() in thread 0.
+  void forOneThread(function_ref<void()> body);
+  /// The indices of point `i` of `shape`, row by row.
+  SmallVector<Value> delinearize(Value i, ArrayRef<int64_t> shape);
+
+  /// Vector accesses say how the address is aligned, as far as it can be seen.
+  Value loadRaw(Value memref, ValueRange indices, int64_t lanes);
+  Value loadVector(Value memref, ValueRange indices, int64_t lanes) {
+    return widen(loadRaw(memref, indices, lanes));
+  }
+  void storeRaw(Value vector, Value memref, ValueRange indices);
+  void storeVector(Value vector, Value memref, ValueRange indices);
+
+  /// The value of the lane whose number differs in the bits of `mask`.
+  Value shuffleXor(Value value, int64_t mask);
+  using Combine = function_ref<SmallVector<Value>(ArrayRef<Value>, ArrayRef<Value>)>;
+  /// Combines the values of lanes that differ in the bits [from, to), powers of
+  /// two; all of them get the result. The order is fixed.
+  SmallVector<Value> combineLanes(SmallVector<Value> values, int64_t from, int64_t to,
+                                  Combine combine);
+  /// Combines the values of all threads; all get the result. Contains barriers.
+  SmallVector<Value> combineThreads(SmallVector<Value> values, Combine combine);
+  Value sumLanes(Value value, int64_t from, int64_t to);
+
+  /// The LDS buffer `name` of the kernel, at least as large as `type`, seen as `type`.
+  Value shared(StringRef name, MemRefType type);
+};
+
+/// `type` in LDS.
+MemRefType inWorkgroupMemory(ArrayRef<int64_t> shape, Type element);
+
+} // namespace mlir::fleet::gpugen
+
+#endif // FLEET_LIB_CONVERSION_GPU_UTILS_H

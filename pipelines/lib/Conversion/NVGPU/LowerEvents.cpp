@@ -1,0 +1,187 @@
+//===- LowerEvents.cpp - All memory ordering of the NVIDIA kernel
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The rules are those of the PTX ISA's "Memory Consistency Model". All of a
+// device shares one coherent L2, so chiplet and device scope are both `gpu`
+// scope; L1 is not coherent, which acquire patterns take care of.
+//
+//===----------------------------------------------------------------------===//
+
+#include "PTX.h"
+
+#include "fleet/Conversion/NVGPUPasses.h"
+#include "fleet/IR/Fleet.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
+namespace mlir::fleet {
+#define GEN_PASS_DEF_NVGPULOWEREVENTS
+#include "fleet/Conversion/NVGPUPasses.h.inc"
+} // namespace mlir::fleet
+
+using namespace mlir;
+using namespace mlir::fleet;
+using namespace mlir::fleet::gpugen;
+using namespace mlir::fleet::nv;
+
+/// LLVM's name of PTX's `gpu` scope.
+static constexpr StringRef kDevice = "device";
+/// The barrier of the threads that walk the queue; 0 is that of all threads.
+static constexpr int32_t kWalkBarrier = 1;
+/// Polls between two looks at the status: has another worker given up?
+static constexpr int32_t kLook = 1024;
+
+namespace {
+struct Lowering {
+  Emitter &e;
+  int64_t pollBudget, perChiplet;
+
+  Value counter(Value counters, Value index) { return pointerTo(e, counters, e.mulIndex(index, 4)); }
+  Value compare(arith::CmpIPredicate how, Value x, Value y) { return arith::CmpIOp::create(e.b, e.loc, how, x, y); }
+  Value truth(bool value) { return arith::ConstantIntOp::create(e.b, e.loc, value, 1); }
+  Value load(Value pointer, LLVM::AtomicOrdering ordering) {
+    return LLVM::LoadOp::create(e.b, e.loc, e.b.getI32Type(), pointer, /*alignment=*/4, /*isVolatile=*/false,
+                                /*isNonTemporal=*/false, /*isInvariant=*/false, /*isInvariantGroup=*/false, ordering,
+                                kDevice);
+  }
+  Value add(Value pointer, LLVM::AtomicOrdering ordering) {
+    return LLVM::AtomicRMWOp::create(e.b, e.loc, LLVM::AtomicBinOp::add, pointer, e.i32(1), ordering, kDevice);
+  }
+
+  /// A workgroup's place: here all chiplets are one die, and a workgroup's
+  /// number says nothing that another one could contradict.
+  Value block() { return gpu::BlockIdOp::create(e.b, e.loc, gpu::Dimension::x); }
+  Value chipletId() { return arith::DivUIOp::create(e.b, e.loc, block(), e.index(perChiplet)); }
+  Value workerRank() { return arith::RemUIOp::create(e.b, e.loc, block(), e.index(perChiplet)); }
+
+  /// One thread polls with `ld.acquire.gpu`. An acquire pattern "makes prior
+  /// operations from other threads visible to subsequent operations of the
+  /// current thread"; the barrier after it "guarantees ... ordering among the
+  /// participating threads", and causality order is transitive over both.
+  void wait(WaitOp op) {
+    auto expired = op->getAttrOfType<FlatSymbolRefAttr>("fleet.expired");
+    auto step = op->getParentOfType<gpu::GPUFuncOp>();
+    Value flags;
+    if (expired)
+      flags = e.shared(expired.getValue(), inWorkgroupMemory({2}, e.b.getI32Type()));
+    e.forOneThread([&] {
+      Value own = counter(op.getCounters(), op.getIndex());
+      Value budget = e.i32(std::min<int64_t>(pollBudget, INT32_MAX));
+      Value before = expired ? compare(arith::CmpIPredicate::ne, e.load(flags, e.index(0)), e.i32(0)) : truth(false);
+      // Carried: polls, whether to give up.
+      auto loop = scf::WhileOp::create(
+          e.b, e.loc, TypeRange{e.b.getI32Type(), e.b.getI1Type()}, ValueRange{e.i32(0), before},
+          [&](OpBuilder &, Location, ValueRange carried) {
+            // Counters may wrap round: it is the difference that counts.
+            Value left = arith::SubIOp::create(e.b, e.loc, load(own, LLVM::AtomicOrdering::acquire), op.getTarget());
+            Value missing = compare(arith::CmpIPredicate::slt, left, e.i32(0));
+            Value goesOn = arith::XOrIOp::create(e.b, e.loc, carried[1], truth(true));
+            scf::ConditionOp::create(e.b, e.loc, arith::AndIOp::create(e.b, e.loc, missing, goesOn), carried);
+          },
+          [&](OpBuilder &, Location, ValueRange carried) {
+            Value polls = arith::AddIOp::create(e.b, e.loc, carried[0], e.i32(1));
+            Value giveUp = truth(false);
+            if (expired) {
+              Value tired = compare(arith::CmpIPredicate::uge, polls, budget);
+              Value rest = arith::AndIOp::create(e.b, e.loc, polls, e.i32(kLook - 1));
+              auto look = scf::IfOp::create(
+                  e.b, e.loc, compare(arith::CmpIPredicate::eq, rest, e.i32(0)),
+                  [&](OpBuilder &, Location) {
+                    int64_t at = e.module->getAttrOfType<IntegerAttr>("fleet.status").getInt();
+                    Value status = pointerTo(e, step.getArgument(4), e.index(at));
+                    Value others = load(status, LLVM::AtomicOrdering::monotonic);
+                    scf::YieldOp::create(e.b, e.loc, compare(arith::CmpIPredicate::ne, others, e.i32(0)));
+                  },
+                  [&](OpBuilder &, Location) { scf::YieldOp::create(e.b, e.loc, truth(false)); });
+              giveUp = arith::OrIOp::create(e.b, e.loc, tired, look.getResult(0));
+            }
+            scf::YieldOp::create(e.b, e.loc, ValueRange{polls, giveUp});
+          });
+      if (expired)
+        e.ifThen(loop.getResult(1), [&] {
+          memref::StoreOp::create(e.b, e.loc, e.i32(1), flags, e.index(0));
+          Value index = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), op.getIndex());
+          memref::StoreOp::create(e.b, e.loc, index, flags, e.index(1));
+        });
+    });
+    e.barrier();
+  }
+
+  /// The barrier orders the stores of all threads before the one thread's
+  /// `atom.acq_rel.gpu`, a release pattern for them; acquire, so that the last
+  /// arrival of a chiplet publishes what the others released. Gives the new
+  /// value in thread 0 and 0 in the others.
+  Value signalChiplet(SignalOp op) {
+    e.barrier();
+    Value isFirst = compare(arith::CmpIPredicate::eq, e.thread(), e.index(0));
+    auto only = scf::IfOp::create(
+        e.b, e.loc, isFirst,
+        [&](OpBuilder &, Location) {
+          Value before = add(counter(op.getCounters(), op.getIndex()), LLVM::AtomicOrdering::acq_rel);
+          scf::YieldOp::create(e.b, e.loc, arith::AddIOp::create(e.b, e.loc, before, e.i32(1)).getResult());
+        },
+        [&](OpBuilder &, Location) { scf::YieldOp::create(e.b, e.loc, e.i32(0)); });
+    return only.getResult(0);
+  }
+
+  /// By the thread whose arrival was its chiplet's last.
+  Value signalDevice(SignalOp op) {
+    Value before = add(counter(op.getCounters(), op.getIndex()), LLVM::AtomicOrdering::release);
+    return arith::AddIOp::create(e.b, e.loc, before, e.i32(1));
+  }
+};
+
+struct NVGPULowerEvents : mlir::fleet::impl::NVGPULowerEventsBase<NVGPULowerEvents> {
+  using NVGPULowerEventsBase::NVGPULowerEventsBase;
+
+  void runOnOperation() override {
+    gpu::GPUModuleOp module = getOperation();
+    auto queues = module.lookupSymbol<memref::GlobalOp>("queues");
+    auto arrivals = module.lookupSymbol<memref::GlobalOp>("arrivals");
+    if (!queues || !arrivals) {
+      module.emitError("expected the tables @queues and @arrivals, found neither or one");
+      return signalPassFailure();
+    }
+    int64_t perChiplet = (queues.getType().getDimSize(0) - 1) / arrivals.getType().getDimSize(1);
+    SmallVector<Operation *> ops;
+    module.walk([&](Operation *op) {
+      if (isa<WaitOp, SignalOp, ChipletIdOp, WorkerRankOp>(op))
+        ops.push_back(op);
+    });
+    for (Operation *op : ops) {
+      OpBuilder builder(op);
+      Emitter e(builder, op->getLoc(), module);
+      Lowering lowering{e, pollBudget, perChiplet};
+      if (auto wait = dyn_cast<WaitOp>(op)) {
+        lowering.wait(wait);
+      } else if (auto signal = dyn_cast<SignalOp>(op)) {
+        bool isChiplet = signal.getScope().getValue() == TaskScope::Chiplet;
+        op->getResult(0).replaceAllUsesWith(isChiplet ? lowering.signalChiplet(signal)
+                                                      : lowering.signalDevice(signal));
+      } else {
+        op->getResult(0).replaceAllUsesWith(isa<ChipletIdOp>(op) ? lowering.chipletId() : lowering.workerRank());
+      }
+      op->erase();
+    }
+    // The producer warp has no part in the barriers of the walk.
+    SmallVector<Operation *> rest;
+    module.walk([&](Operation *op) {
+      if (isa<gpu::BarrierOp, gpu::SubgroupBroadcastOp>(op))
+        rest.push_back(op);
+    });
+    for (Operation *op : rest) {
+      OpBuilder builder(op);
+      Emitter e(builder, op->getLoc(), module);
+      if (isa<gpu::BarrierOp>(op))
+        nv::barrier(e, kWalkBarrier, e.workgroup.threads);
+      else // of values that are uniform already: an NVIDIA chip keeps no scalars apart
+        op->getResult(0).replaceAllUsesWith(op->getOperand(0));
+      op->erase();
+    }
+  }
+};
+} // namespace

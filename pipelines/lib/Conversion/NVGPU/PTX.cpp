@@ -1,0 +1,94 @@
+//===- PTX.cpp - Single instructions of NVIDIA chips
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "PTX.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+
+using namespace mlir;
+using namespace mlir::fleet;
+using namespace mlir::fleet::nv;
+
+static LLVM::InlineAsmOp assembly(Emitter &e, StringRef text, StringRef constraints, ValueRange operands,
+                                  Type result = {}) {
+  return LLVM::InlineAsmOp::create(e.b, e.loc, result ? TypeRange(result) : TypeRange(), operands, text, constraints,
+                                   /*has_side_effects=*/true, /*is_align_stack=*/false, LLVM::TailCallKind::None,
+                                   LLVM::AsmDialectAttr::get(e.b.getContext(), LLVM::AsmDialect::AD_ATT),
+                                   ArrayAttr());
+}
+
+Value nv::pointerTo(Emitter &e, Value memref, Value offset) {
+  auto type = cast<MemRefType>(memref.getType());
+  auto space = cast<gpu::AddressSpaceAttr>(type.getMemorySpace()).getValue();
+  Value address = memref::ExtractAlignedPointerAsIndexOp::create(e.b, e.loc, memref);
+  Value bits = arith::IndexCastOp::create(e.b, e.loc, e.b.getI64Type(), e.addIndex(address, offset));
+  unsigned number = space == gpu::AddressSpace::Global ? 1 : 3;
+  return LLVM::IntToPtrOp::create(e.b, e.loc, LLVM::LLVMPointerType::get(e.b.getContext(), number), bits);
+}
+
+void nv::initBarrier(Emitter &e, Value pointer, int32_t count) {
+  assembly(e, "mbarrier.init.shared::cta.b64 [$0], $1;", "l,r", {pointer, e.i32(count)});
+}
+
+void nv::fenceBarrierInit(Emitter &e) {
+  assembly(e, "fence.mbarrier_init.release.cluster;", "~{memory}", {});
+  assembly(e, "fence.proxy.async.shared::cta;", "~{memory}", {});
+}
+
+void nv::arrive(Emitter &e, Value pointer) {
+  assembly(e, "mbarrier.arrive.shared::cta.b64 _, [$0];", "l,~{memory}", {pointer});
+}
+
+void nv::arriveExpecting(Emitter &e, Value pointer, Value bytes) {
+  assembly(e, "mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], $1;", "l,r,~{memory}", {pointer, bytes});
+}
+
+Value nv::tryWait(Emitter &e, Value pointer, Value parity) {
+  Value done = assembly(e,
+                        "{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [$1], $2; "
+                        "selp.u32 $0, 1, 0, p; }",
+                        "=r,l,r,~{memory}", {pointer, parity}, e.b.getI32Type())
+                   .getRes();
+  return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ne, done, e.i32(0));
+}
+
+void nv::copyBulk(Emitter &e, Value to, Value from, Value bytes, Value barrier) {
+  assembly(e, "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [$0], [$1], $2, [$3];",
+           "l,l,r,l,~{memory}", {to, from, bytes, barrier});
+}
+
+SmallVector<Value> nv::loadMatrices(Emitter &e, Value pointer) {
+  Type i32 = e.b.getI32Type();
+  auto type = LLVM::LLVMStructType::getLiteral(e.b.getContext(), {i32, i32, i32, i32});
+  auto shape = NVVM::LdStMatrixShapeAttr::get(e.b.getContext(), 8, 8);
+  Value all = NVVM::LdMatrixOp::create(e.b, e.loc, type, pointer, 4, NVVM::MMALayout::col, shape,
+                                       NVVM::LdStMatrixEltType::B16);
+  SmallVector<Value> parts;
+  for (int64_t i = 0; i < 4; ++i)
+    parts.push_back(LLVM::ExtractValueOp::create(e.b, e.loc, all, i));
+  return parts;
+}
+
+SmallVector<Value> nv::multiply(Emitter &e, ArrayRef<Value> lhs, ArrayRef<Value> rhs, ArrayRef<Value> sum) {
+  Type f32 = e.b.getF32Type();
+  auto type = LLVM::LLVMStructType::getLiteral(e.b.getContext(), {f32, f32, f32, f32});
+  std::array<NVVM::MMATypes, 2> types = {NVVM::MMATypes::bf16, NVVM::MMATypes::bf16};
+  std::array<NVVM::MMALayout, 2> layouts = {NVVM::MMALayout::row, NVVM::MMALayout::col};
+  Value all = NVVM::MmaOp::create(e.b, e.loc, type, lhs, rhs, sum, ArrayRef<int64_t>{kColumns, kRows, kDepth},
+                                  std::nullopt, std::nullopt, types, layouts);
+  SmallVector<Value> parts;
+  for (int64_t i = 0; i < 4; ++i)
+    parts.push_back(LLVM::ExtractValueOp::create(e.b, e.loc, all, i));
+  return parts;
+}
+
+void nv::syncWarp(Emitter &e) { NVVM::SyncWarpOp::create(e.b, e.loc, e.i32(-1)); }
+
+void nv::barrier(Emitter &e, int32_t id, int32_t threads) {
+  NVVM::BarrierOp::create(e.b, e.loc, TypeRange(), e.i32(id), e.i32(threads), NVVM::BarrierReductionAttr(), Value());
+}

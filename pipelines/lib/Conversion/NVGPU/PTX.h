@@ -1,0 +1,47 @@
+//===- PTX.h - Single instructions of NVIDIA chips --------------*- C++ -*-===//
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef FLEET_LIB_CONVERSION_NVGPU_PTX_H
+#define FLEET_LIB_CONVERSION_NVGPU_PTX_H
+
+#include "../GPU/Utils.h"
+
+namespace mlir::fleet::nv {
+using gpugen::Emitter;
+
+/// Bytes of one slot of the ring of weights: one bulk copy.
+constexpr int64_t kSlot = 16384;
+/// Columns of a tile of weights, rows of an mma's left side.
+constexpr int64_t kColumns = 16;
+/// Contracted elements of one mma, and rows of activations.
+constexpr int64_t kDepth = 16, kRows = 8;
+
+/// The pointer to byte `offset` (an index) of a memref without layout offset.
+Value pointerTo(Emitter &e, Value memref, Value offset);
+
+/// The mbarrier at `pointer` waits for `count` arrivals a phase.
+void initBarrier(Emitter &e, Value pointer, int32_t count);
+/// Makes initialised mbarriers visible to bulk copies.
+void fenceBarrierInit(Emitter &e);
+void arrive(Emitter &e, Value pointer);
+/// Arrives, and makes the phase wait for `bytes` (i32) of bulk copies too.
+void arriveExpecting(Emitter &e, Value pointer, Value bytes);
+/// i1: the phase of parity `parity` (i32) is over; may suspend the thread for a while.
+Value tryWait(Emitter &e, Value pointer, Value parity);
+/// Copies `bytes` (i32, a multiple of 16) and completes them at `barrier`.
+void copyBulk(Emitter &e, Value to, Value from, Value bytes, Value barrier);
+/// Four 8x8 matrices of 16 bits, transposed; every lane gives the address of a row.
+SmallVector<Value> loadMatrices(Emitter &e, Value pointer);
+/// sum + lhs * rhs, m16n8k16 of bf16; `sum` has four f32.
+SmallVector<Value> multiply(Emitter &e, ArrayRef<Value> lhs, ArrayRef<Value> rhs, ArrayRef<Value> sum);
+void syncWarp(Emitter &e);
+/// Barrier `id` of `threads` threads of the workgroup.
+void barrier(Emitter &e, int32_t id, int32_t threads);
+
+} // namespace mlir::fleet::nv
+
+#endif // FLEET_LIB_CONVERSION_NVGPU_PTX_H

@@ -1,0 +1,50 @@
+//===- Pipeline.cpp - The kernel phase to LLVM, for NVIDIA GPUs
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "fleet/Conversion/GPUPasses.h"
+#include "fleet/Conversion/NVGPUPasses.h"
+
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+
+void mlir::fleet::buildNVGPUToLLVMPipeline(OpPassManager &manager, const NVGPUToLLVMOptions &options) {
+  manager.addPass(createGPUDriver());
+  {
+    auto &kernel = manager.nest<gpu::GPUModuleOp>();
+    kernel.addPass(createGPULowerNamedOps());
+    kernel.addPass(createNVGPUStreamWeights());
+    kernel.addPass(createNVGPULowerContractions());
+    kernel.addPass(createGPULowerElementwise());
+    NVGPULowerEventsOptions events;
+    events.pollBudget = options.pollBudget;
+    kernel.addPass(createNVGPULowerEvents(events));
+  }
+  addGPUScalarLowering(manager);
+  manager.addPass(memref::createExpandStridedMetadataPass());
+  manager.addPass(createLowerAffinePass());
+  manager.addPass(createSCFToControlFlowPass());
+  ConvertGpuOpsToNVVMOpsOptions nvvm;
+  nvvm.useBarePtrCallConv = true;
+  manager.nest<gpu::GPUModuleOp>().addPass(createConvertGpuOpsToNVVMOps(nvvm));
+  manager.addPass(createConvertNVVMToLLVMPass());
+  manager.addPass(createReconcileUnrealizedCastsPass());
+  manager.addPass(createCanonicalizerPass());
+  manager.addPass(createCSEPass());
+  manager.addPass(createGPUFinalizeLLVM());
+  manager.addPass(createNVGPUPlaceShared());
+}
+
+void mlir::fleet::registerNVGPUConversionPipelines() {
+  PassPipelineRegistration<NVGPUToLLVMOptions>("fleet-nvgpu-to-llvm",
+                                               "the kernel phase to the LLVM dialect, for NVIDIA GPUs",
+                                               buildNVGPUToLLVMPipeline);
+}

@@ -1,0 +1,51 @@
+//===- Streams.h - The ring of weights --------------------------*- C++ -*-===//
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef FLEET_LIB_CONVERSION_NVGPU_STREAMS_H
+#define FLEET_LIB_CONVERSION_NVGPU_STREAMS_H
+
+#include "PTX.h"
+
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+
+namespace mlir::fleet::nv {
+
+/// Marks a linalg.matmul whose right side comes by the ring.
+constexpr StringRef kStreamed = "fleet.streamed";
+/// On the gpu.module: slots of the ring.
+constexpr StringRef kSlots = "fleet.ring_slots";
+
+/// The sizes of a linalg.matmul of bf16 whose right side is 16 columns wide.
+struct Contraction {
+  Value lhs, rhs, out;
+  int64_t rows, depth;
+
+  int64_t rowBlocks() const { return llvm::divideCeil(rows, kRows); }
+  /// Bytes of its left side, if that has to be brought to shared memory first.
+  int64_t stagedBytes() const;
+};
+std::optional<Contraction> matchContraction(linalg::MatmulOp op);
+
+/// The ring in shared memory: [slot][byte], and two mbarriers a slot.
+struct Ring {
+  Emitter &e;
+  int64_t slots;
+
+  Value data() { return e.shared("ring", gpugen::inWorkgroupMemory({slots * kSlot}, e.b.getI8Type())); }
+  Value full(Value slot) { return barrierAt("ring_full", slot); }
+  Value empty(Value slot) { return barrierAt("ring_empty", slot); }
+  Value barrierAt(StringRef name, Value slot) {
+    Value all = e.shared(name, gpugen::inWorkgroupMemory({slots * 8}, e.b.getI8Type()));
+    return pointerTo(e, all, e.mulIndex(slot, 8));
+  }
+  /// The slot after `slot` (index), and the parity (i32) that is then in force.
+  std::pair<Value, Value> next(Value slot, Value parity);
+};
+
+} // namespace mlir::fleet::nv
+
+#endif // FLEET_LIB_CONVERSION_NVGPU_STREAMS_H

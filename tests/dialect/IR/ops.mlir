@@ -1,0 +1,98 @@
+// Every operation is printed as it is read, in both forms.
+// RUN: fleet-opt %s | fleet-opt | FileCheck %s
+// RUN: fleet-opt %s --mlir-print-op-generic | fleet-opt | FileCheck %s
+
+// CHECK-LABEL: func @outside_values
+func.func @outside_values() {
+  // CHECK: fleet.param ["embed"] : tensor<9x8xf32>
+  %0 = fleet.param ["embed"] : tensor<9x8xf32>
+  // CHECK: fleet.param ["q", "k", "v"] pack 32 offset 64 : tensor<3x64x32xbf16>
+  %1 = fleet.param ["q", "k", "v"] pack 32 offset 64 : tensor<3x64x32xbf16>
+  // CHECK: fleet.param ["norm"] offset 128 {note = "kept"} : tensor<8xf32>
+  %2 = fleet.param ["norm"] offset 128 {note = "kept"} : tensor<8xf32>
+  // CHECK: fleet.state "k_cache" layer 3 : memref<2x8x512x64xbf16, #fleet.mem<hbm>>
+  %3 = fleet.state "k_cache" layer 3 : memref<2x8x512x64xbf16, #fleet.mem<hbm>>
+  // CHECK: fleet.state "v_cache" layer 0 offset 4096 : memref<1x1x16x8xf32, #fleet.mem<hbm>>
+  %4 = fleet.state "v_cache" layer 0 offset 4096 : memref<1x1x16x8xf32, #fleet.mem<hbm>>
+  return
+}
+
+// CHECK-LABEL: func @named_on_tensors
+func.func @named_on_tensors(
+    %table: tensor<9x8xf32>, %i: tensor<2xi32>, %x: tensor<2x8xf32>, %w: tensor<8xf32>, %b: tensor<8xf32>,
+    %q: tensor<2x4x8xf32>, %k: tensor<2x2x8xf32>, %v: tensor<2x2x8xf32>, %cos: tensor<2x6xf32>,
+    %sin: tensor<2x6xf32>, %kc: memref<1x2x16x8xf32>, %vc: memref<1x2x16x8xf32>, %rows: tensor<2x8xf32>,
+    %heads: tensor<2x4x8xf32>, %ids: tensor<2xi32>) {
+  // CHECK: fleet.gather ins(%{{.*}}, %{{.*}} : tensor<9x8xf32>, tensor<2xi32>) outs(%{{.*}} : tensor<2x8xf32>) -> tensor<2x8xf32>
+  %0 = fleet.gather ins(%table, %i : tensor<9x8xf32>, tensor<2xi32>) outs(%rows : tensor<2x8xf32>) -> tensor<2x8xf32>
+  // CHECK: fleet.rms_norm ins(%{{.*}}, %{{.*}} : tensor<2x8xf32>, tensor<8xf32>) outs(%{{.*}} : tensor<2x8xf32>) {eps = 1.000000e-05 : f64} -> tensor<2x8xf32>
+  %1 = fleet.rms_norm ins(%x, %w : tensor<2x8xf32>, tensor<8xf32>) outs(%rows : tensor<2x8xf32>) {eps = 1.0e-5 : f64} -> tensor<2x8xf32>
+  // CHECK: fleet.rms_norm {{.*}} -> tensor<2x4x8xf32>
+  %2 = fleet.rms_norm ins(%q, %w : tensor<2x4x8xf32>, tensor<8xf32>) outs(%heads : tensor<2x4x8xf32>) {eps = 1.0e-5 : f64} -> tensor<2x4x8xf32>
+  // CHECK: fleet.layer_norm ins(%{{.*}}, %{{.*}}, %{{.*}} : tensor<2x8xf32>, tensor<8xf32>, tensor<8xf32>) outs(%{{.*}} : tensor<2x8xf32>) {eps = 1.000000e-05 : f64} -> tensor<2x8xf32>
+  %3 = fleet.layer_norm ins(%x, %w, %b : tensor<2x8xf32>, tensor<8xf32>, tensor<8xf32>) outs(%rows : tensor<2x8xf32>) {eps = 1.0e-5 : f64} -> tensor<2x8xf32>
+  // CHECK: fleet.rope ins(%{{.*}}, %{{.*}}, %{{.*}} : tensor<2x4x8xf32>, tensor<2x6xf32>, tensor<2x6xf32>) outs(%{{.*}} : tensor<2x4x8xf32>) -> tensor<2x4x8xf32>
+  %4 = fleet.rope ins(%q, %cos, %sin : tensor<2x4x8xf32>, tensor<2x6xf32>, tensor<2x6xf32>) outs(%heads : tensor<2x4x8xf32>) -> tensor<2x4x8xf32>
+  // CHECK: fleet.attention ins({{.*}} : tensor<2x4x8xf32>, tensor<2x2x8xf32>, tensor<2x2x8xf32>, tensor<2xi32>, tensor<2xi32>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%{{.*}} : tensor<2x4x8xf32>) {scale = 3.500000e-01 : f64} -> tensor<2x4x8xf32>
+  %5 = fleet.attention ins(%q, %k, %v, %i, %i, %kc, %vc : tensor<2x4x8xf32>, tensor<2x2x8xf32>, tensor<2x2x8xf32>, tensor<2xi32>, tensor<2xi32>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%heads : tensor<2x4x8xf32>) {scale = 0.35 : f64} -> tensor<2x4x8xf32>
+  // CHECK: fleet.argmax ins(%{{.*}} : tensor<2x8xf32>) outs(%{{.*}} : tensor<2xi32>) -> tensor<2xi32>
+  %6 = fleet.argmax ins(%x : tensor<2x8xf32>) outs(%ids : tensor<2xi32>) -> tensor<2xi32>
+  return
+}
+
+// On buffers there is no result.
+// CHECK-LABEL: func @named_on_buffers
+func.func @named_on_buffers(%x: memref<2x8xf32, #fleet.mem<hbm>>, %ids: memref<2xi32, #fleet.mem<hbm>>) {
+  // CHECK: fleet.argmax ins(%{{.*}} : memref<2x8xf32, #fleet.mem<hbm>>) outs(%{{.*}} : memref<2xi32, #fleet.mem<hbm>>){{$}}
+  fleet.argmax ins(%x : memref<2x8xf32, #fleet.mem<hbm>>) outs(%ids : memref<2xi32, #fleet.mem<hbm>>)
+  return
+}
+
+// CHECK-LABEL: func @tasks
+func.func @tasks(%x: tensor<1x8xf32>) -> tensor<1x8xf32> {
+  // CHECK: fleet.task 0 @task_0(%{{.*}}) : (tensor<1x8xf32>) -> tensor<1x8xf32>
+  %0 = fleet.task 0 @task_0(%x) : (tensor<1x8xf32>) -> tensor<1x8xf32>
+  // CHECK: fleet.task 1 @task_1(%{{.*}}, %{{.*}}) partition <columns, tiles = 4, size = 2> traversal <full_m> waits [0] : (tensor<1x8xf32>, tensor<1x8xf32>) -> tensor<1x8xf32> into {
+  %1 = fleet.task 1 @task_1(%x, %0) partition <columns, tiles = 4, size = 2> traversal <full_m> waits [0]
+      : (tensor<1x8xf32>, tensor<1x8xf32>) -> tensor<1x8xf32> into {
+    // CHECK-NEXT: fleet.chiplet_task on 0 tiles 0 to 1{{$}}
+    fleet.chiplet_task on 0 tiles 0 to 1
+    // CHECK-NEXT: fleet.chiplet_task on 3 tiles 1 to 4 into {
+    fleet.chiplet_task on 3 tiles 1 to 4 into {
+      // CHECK-NEXT: fleet.cu_task on 0 tiles 1 to 3
+      fleet.cu_task on 0 tiles 1 to 3
+      // CHECK-NEXT: fleet.cu_task on 5 tiles 3 to 4
+      fleet.cu_task on 5 tiles 3 to 4
+    }
+  }
+  return %1 : tensor<1x8xf32>
+}
+
+// CHECK-LABEL: func @placed
+func.func @placed() {
+  // CHECK: %[[B:.*]] = fleet.buffer "work" offset 128 : memref<4x8xf32, #fleet.mem<hbm>>
+  %b = fleet.buffer "work" offset 128 : memref<4x8xf32, #fleet.mem<hbm>>
+  // CHECK: fleet.task 0 @task_0(%[[B]]) waits [] : (memref<4x8xf32, #fleet.mem<hbm>>) -> ()
+  fleet.task 0 @task_0(%b) waits [] : (memref<4x8xf32, #fleet.mem<hbm>>) -> ()
+  // CHECK: fleet.queue chiplet 7 worker 1 [0, 2, 1]
+  fleet.queue chiplet 7 worker 1 [0, 2, 1]
+  // CHECK: fleet.queue chiplet 7 worker 2 []
+  fleet.queue chiplet 7 worker 2 []
+  return
+}
+
+// CHECK-LABEL: func @kernel
+func.func @kernel(%counters: memref<8xi32>, %target: i32) -> i32 {
+  // CHECK: %[[C:.*]] = fleet.chiplet_id : index
+  %c = fleet.chiplet_id : index
+  // CHECK: %[[R:.*]] = fleet.worker_rank : index
+  %r = fleet.worker_rank : index
+  // CHECK: fleet.wait <device> %{{.*}}[%[[R]]]{{ ?}}>{{ ?}}= %{{.*}} : memref<8xi32>
+  fleet.wait <device> %counters[%r] >= %target : memref<8xi32>
+  // CHECK: fleet.signal <chiplet> %{{.*}}[%[[C]]] : memref<8xi32>
+  %n = fleet.signal <chiplet> %counters[%c] : memref<8xi32>
+  return %n : i32
+}
+
+// CHECK: fleet.package @fleet_step {format = "embedded-elf", manifest = {tokens = 4 : i64}}
+fleet.package @fleet_step {format = "embedded-elf", manifest = {tokens = 4 : i64}}
