@@ -8,7 +8,7 @@ export VENV BUILD
 
 FLEET = PATH=/usr/lib/llvm-22/bin:$$PATH $(VENV)/bin/fleet
 
-.PHONY: help setup run test test-slow bench format clean
+.PHONY: help setup run test test-slow bench docs format clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -27,6 +27,10 @@ test-slow: setup ## the same with the tests marked slow
 
 bench: setup ## the benchmarks of benchmarks/
 	@PATH=/usr/lib/llvm-22/bin:$$PATH scripts/bench
+
+docs: ## the dialect and pass reference in docs/reference/
+	@ninja -C $(BUILD) --quiet fleet-docs
+	@cp $(BUILD)/docs/*.md docs/reference/
 
 format: ## clang-format and ruff format
 	@git ls-files '*.h' '*.cpp' | xargs -r /usr/lib/llvm-22/bin/clang-format -i

@@ -50,6 +50,8 @@ void mlir::fleet::registerBufferizableOpInterfaceExternalModels(DialectRegistry 
     LayerNormOp::attachInterface<NamedOpModel<LayerNormOp>>(*context);
     RopeOp::attachInterface<NamedOpModel<RopeOp>>(*context);
     AttentionOp::attachInterface<NamedOpModel<AttentionOp>>(*context);
+    AttentionPartialOp::attachInterface<NamedOpModel<AttentionPartialOp>>(*context);
+    AttentionMergeOp::attachInterface<NamedOpModel<AttentionMergeOp>>(*context);
     ArgmaxOp::attachInterface<NamedOpModel<ArgmaxOp>>(*context);
   });
 }

@@ -14,6 +14,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 
 using namespace mlir;
@@ -29,7 +30,7 @@ static LogicalResult verifyArity(Operation *op, unsigned inputs, unsigned found,
   if (outputs != 1)
     return op->emitOpError("expected 1 output, found ") << outputs;
   for (Type type : op->getOperandTypes())
-    if (!cast<ShapedType>(type).hasStaticShape())
+    if (auto shaped = dyn_cast<ShapedType>(type); shaped && !shaped.hasStaticShape())
       return op->emitOpError("expected static shapes, found ") << type;
   return success();
 }
@@ -51,12 +52,16 @@ LogicalResult GatherOp::verify() {
   if (shapeOf(getInputs()[0]).size() != 2 || shapeOf(getInputs()[1]).size() != 1)
     return emitOpError("expected a table of rank 2 and indices of rank 1, found ")
            << getInputs()[0].getType() << " and " << getInputs()[1].getType();
+  if (!cast<ShapedType>(getInputs()[1].getType()).getElementType().isInteger(32))
+    return emitOpError("expected indices of i32, found ") << getInputs()[1].getType();
   return verifyShape(*this, "output", getOutputs()[0],
                      {shapeOf(getInputs()[1])[0], shapeOf(getInputs()[0])[1]});
 }
 
 static LogicalResult verifyNorm(Operation *op, ValueRange inputs, Value output) {
-  int64_t d = shapeOf(inputs[0]).empty() ? 0 : shapeOf(inputs[0]).back();
+  if (shapeOf(inputs[0]).empty())
+    return op->emitOpError("expected x of rank 1 or more, found ") << inputs[0].getType();
+  int64_t d = shapeOf(inputs[0]).back();
   for (Value weight : inputs.drop_front())
     if (failed(verifyShape(op, "weight", weight, {d})))
       return failure();
@@ -91,29 +96,64 @@ LogicalResult RopeOp::verify() {
   return verifyShape(*this, "output", getOutputs()[0], x);
 }
 
-LogicalResult AttentionOp::verify() {
-  if (failed(verifyArity(*this, 7, getInputs().size(), getOutputs().size())))
-    return failure();
-  ArrayRef<int64_t> q = shapeOf(getInputs()[0]), k = shapeOf(getInputs()[1]);
-  ArrayRef<int64_t> cache = shapeOf(getInputs()[5]);
+/// Query heads, keys, values, slots, positions and caches fit each other.
+static LogicalResult verifyAttention(Operation *op, ValueRange inputs) {
+  ArrayRef<int64_t> q = shapeOf(inputs[0]), k = shapeOf(inputs[1]);
+  ArrayRef<int64_t> cache = shapeOf(inputs[5]);
   if (q.size() != 3 || k.size() != 3)
-    return emitOpError("expected q and k of rank 3, found ")
-           << getInputs()[0].getType() << " and " << getInputs()[1].getType();
-  if (q[1] % k[1])
-    return emitOpError("expected query heads to be a multiple of the kv heads, found ")
+    return op->emitOpError("expected q and k of rank 3, found ")
+           << inputs[0].getType() << " and " << inputs[1].getType();
+  if (k[1] < 1 || q[1] % k[1])
+    return op->emitOpError("expected query heads to be a multiple of the kv heads, found ")
            << q[1] << " and " << k[1];
   for (unsigned i : {5u, 6u})
-    if (!isa<MemRefType>(getInputs()[i].getType()) || shapeOf(getInputs()[i]).size() != 4)
-      return emitOpError("expected caches to be memrefs of rank 4, found ")
-             << getInputs()[i].getType();
-  if (failed(verifyShape(*this, "k", getInputs()[1], {q[0], k[1], q[2]})) ||
-      failed(verifyShape(*this, "v", getInputs()[2], k)) ||
-      failed(verifyShape(*this, "slots", getInputs()[3], {q[0]})) ||
-      failed(verifyShape(*this, "positions", getInputs()[4], {q[0]})) ||
-      failed(verifyShape(*this, "k cache", getInputs()[5], {cache[0], k[1], cache[2], q[2]})) ||
-      failed(verifyShape(*this, "v cache", getInputs()[6], cache)))
+    if (!isa<MemRefType>(inputs[i].getType()) || shapeOf(inputs[i]).size() != 4)
+      return op->emitOpError("expected caches to be memrefs of rank 4, found ") << inputs[i].getType();
+  for (unsigned i : {3u, 4u})
+    if (!cast<ShapedType>(inputs[i].getType()).getElementType().isInteger(32))
+      return op->emitOpError("expected slots and positions of i32, found ") << inputs[i].getType();
+  if (failed(verifyShape(op, "k", inputs[1], {q[0], k[1], q[2]})) ||
+      failed(verifyShape(op, "v", inputs[2], k)) ||
+      failed(verifyShape(op, "slots", inputs[3], {q[0]})) ||
+      failed(verifyShape(op, "positions", inputs[4], {q[0]})) ||
+      failed(verifyShape(op, "k cache", inputs[5], {cache[0], k[1], cache[2], q[2]})) ||
+      failed(verifyShape(op, "v cache", inputs[6], cache)))
     return failure();
-  return verifyShape(*this, "output", getOutputs()[0], q);
+  return success();
+}
+
+LogicalResult AttentionOp::verify() {
+  if (failed(verifyArity(*this, 7, getInputs().size(), getOutputs().size())) ||
+      failed(verifyAttention(*this, getInputs())))
+    return failure();
+  return verifyShape(*this, "output", getOutputs()[0], shapeOf(getInputs()[0]));
+}
+
+LogicalResult AttentionPartialOp::verify() {
+  if (failed(verifyArity(*this, 7, getInputs().size(), getOutputs().size())) ||
+      failed(verifyAttention(*this, getInputs())))
+    return failure();
+  if (static_cast<int64_t>(getParts()) < 1)
+    return emitOpError("expected at least 1 part, found ") << static_cast<int64_t>(getParts());
+  ArrayRef<int64_t> q = shapeOf(getInputs()[0]), k = shapeOf(getInputs()[1]);
+  // A tile is one part of one head.
+  if (getPart() && k[1] != 1)
+    return emitOpError("expected 1 kv head of a tile, found ") << k[1];
+  int64_t tiles = getPart() ? 1 : k[1] * getParts();
+  return verifyShape(*this, "output", getOutputs()[0], {tiles, q[0], q[1] / k[1], q[2] + kAttentionExtra});
+}
+
+LogicalResult AttentionMergeOp::verify() {
+  if (failed(verifyArity(*this, 1, getInputs().size(), getOutputs().size())))
+    return failure();
+  ArrayRef<int64_t> x = shapeOf(getInputs()[0]), out = shapeOf(getOutputs()[0]);
+  int64_t parts = getParts();
+  if (x.size() != 4 || out.size() != 3)
+    return emitOpError("expected an input of rank 4 and an output of rank 3, found ")
+           << getInputs()[0].getType() << " and " << getOutputs()[0].getType();
+  if (parts < 1 || x[0] % parts)
+    return emitOpError("expected a multiple of ") << parts << " parts, found " << x[0];
+  return verifyShape(*this, "output", getOutputs()[0], {x[1], x[0] / parts * x[2], x[3] - kAttentionExtra});
 }
 
 LogicalResult ArgmaxOp::verify() {
@@ -121,6 +161,8 @@ LogicalResult ArgmaxOp::verify() {
     return failure();
   if (shapeOf(getInputs()[0]).size() != 2)
     return emitOpError("expected an input of rank 2, found ") << getInputs()[0].getType();
+  if (!cast<ShapedType>(getOutputs()[0].getType()).getElementType().isInteger(32))
+    return emitOpError("expected an output of i32, found ") << getOutputs()[0].getType();
   return verifyShape(*this, "output", getOutputs()[0], {shapeOf(getInputs()[0])[0]});
 }
 
@@ -149,6 +191,8 @@ void RmsNormOp::getEffects(Effects &effects) { addEffects(*this, effects); }
 void LayerNormOp::getEffects(Effects &effects) { addEffects(*this, effects); }
 void RopeOp::getEffects(Effects &effects) { addEffects(*this, effects); }
 void AttentionOp::getEffects(Effects &effects) { addEffects(*this, effects, /*firstUpdated=*/5); }
+void AttentionPartialOp::getEffects(Effects &effects) { addEffects(*this, effects, /*firstUpdated=*/5); }
+void AttentionMergeOp::getEffects(Effects &effects) { addEffects(*this, effects); }
 void ArgmaxOp::getEffects(Effects &effects) { addEffects(*this, effects); }
 
 //===----------------------------------------------------------------------===//
@@ -177,7 +221,7 @@ static SmallVector<unsigned> tiledDims(Operation *op) {
   unsigned rank = cast<ShapedType>(op->getOperands().back().getType()).getRank();
   if (isa<AttentionOp>(op))
     return {1};
-  if (isa<GatherOp, ArgmaxOp>(op))
+  if (isa<GatherOp, ArgmaxOp, AttentionPartialOp, AttentionMergeOp>(op))
     return {0};
   return llvm::to_vector(llvm::seq<unsigned>(0, rank - 1));
 }
@@ -207,6 +251,8 @@ static std::optional<unsigned> inputDim(Operation *op, unsigned i, unsigned dim)
     return i == 1 ? std::optional<unsigned>(0) : std::nullopt;
   if (isa<ArgmaxOp>(op))
     return 0;
+  if (isa<AttentionMergeOp>(op))
+    return 1;
   if (isa<RopeOp>(op))
     return i == 0 || dim == 0 ? std::optional<unsigned>(dim) : std::nullopt;
   if (isa<AttentionOp>(op))
@@ -253,6 +299,38 @@ static FailureOr<TilingResult> tile(OpTy op, OpBuilder &b, ArrayRef<OpFoldResult
   if (isa<RankedTensorType>(operands.back().getType()))
     types.push_back(operands.back().getType());
   Operation *tiled = clone(b, op, types, operands);
+  return TilingResult{{tiled}, SmallVector<Value>(tiled->getResults()), slices};
+}
+
+/// Tile `i` of the first dimension is part i mod parts of key/value head i / parts.
+static FailureOr<TilingResult> tile(AttentionPartialOp op, OpBuilder &b, ArrayRef<OpFoldResult> offsets,
+                                    ArrayRef<OpFoldResult> sizes) {
+  Location loc = op.getLoc();
+  if (op.getPart() || getConstantIntValue(sizes[0]) != 1)
+    return op.emitOpError("expected tiles of one part of one head");
+  Value at = getValueOrCreateConstantIndexOp(b, loc, offsets[0]);
+  Value parts = arith::ConstantIndexOp::create(b, loc, op.getParts());
+  Value head = arith::DivUIOp::create(b, loc, at, parts);
+  Value part = arith::RemUIOp::create(b, loc, at, parts);
+  int64_t group = shapeOf(op.getInputs()[0])[1] / shapeOf(op.getInputs()[1])[1];
+  Value queries = arith::MulIOp::create(b, loc, head, arith::ConstantIndexOp::create(b, loc, group));
+  SmallVector<Value> inputs;
+  SmallVector<Operation *> slices;
+  for (auto [i, input] : llvm::enumerate(op.getInputs())) {
+    Value value = input;
+    if (i != 3 && i != 4) {
+      OpFoldResult offset = i == 0 ? queries : head;
+      value = slice(b, loc, input, {{1, offset, b.getIndexAttr(i == 0 ? group : 1)}});
+      slices.push_back(value.getDefiningOp());
+    }
+    inputs.push_back(value);
+  }
+  Value out = slice(b, loc, op.getOutputs()[0], {{0, at, b.getIndexAttr(1)}});
+  slices.push_back(out.getDefiningOp());
+  SmallVector<Type> types;
+  if (isa<RankedTensorType>(out.getType()))
+    types.push_back(out.getType());
+  auto tiled = AttentionPartialOp::create(b, loc, types, inputs, part, out, op.getScaleAttr(), op.getPartsAttr());
   return TilingResult{{tiled}, SmallVector<Value>(tiled->getResults()), slices};
 }
 
@@ -313,6 +391,8 @@ FLEET_TILING(RmsNormOp)
 FLEET_TILING(LayerNormOp)
 FLEET_TILING(RopeOp)
 FLEET_TILING(AttentionOp)
+FLEET_TILING(AttentionPartialOp)
+FLEET_TILING(AttentionMergeOp)
 FLEET_TILING(ArgmaxOp)
 
 #undef FLEET_TILING

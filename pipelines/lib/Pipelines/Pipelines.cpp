@@ -44,6 +44,7 @@ static void buildPhase(OpPassManager &pm, StringRef phase) {
     floats.sourceTypeStrs = narrow;
     pm.addPass(arith::createArithEmulateUnsupportedFloats(floats));
     pm.addPass(createKeepPrecision());
+    pm.addPass(createSplitAttention());
     cleanUp(pm);
     pm.addPass(createMergeContractions());
     cleanUp(pm);

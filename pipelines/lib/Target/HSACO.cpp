@@ -14,7 +14,9 @@
 #include "llvm/IR/Module.h"
 #include "llvm/MC/MCSubtargetInfo.h"
 #include "llvm/MC/TargetRegistry.h"
+#include "llvm/Object/ObjectFile.h"
 #include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/AMDHSAKernelDescriptor.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FileUtilities.h"
@@ -107,11 +109,50 @@ static LogicalResult link(ModuleOp module, StringRef object, llvm::raw_pwrite_st
   return success();
 }
 
+/// All workgroups must be on the chip at once, one on each compute unit: what the
+/// linked kernel takes of a unit has to be there. Its own memory (scratch) would
+/// be main memory, behind the back of the plan.
+static LogicalResult checkResources(ModuleOp module, StringRef object) {
+  auto file = llvm::object::ObjectFile::createObjectFile(llvm::MemoryBufferRef(object, "hsaco"));
+  if (!file)
+    return module.emitError() << "cannot read the linked code object: " << llvm::toString(file.takeError());
+  auto target = module->getAttrOfType<fleet::TargetAttr>("fleet.target");
+  for (const llvm::object::SymbolRef &symbol : (*file)->symbols()) {
+    auto name = symbol.getName();
+    auto address = symbol.getAddress();
+    auto section = symbol.getSection();
+    if (!name || !address || !section || !name->ends_with(".kd") || *section == (*file)->section_end()) {
+      llvm::consumeError(name.takeError());
+      llvm::consumeError(address.takeError());
+      llvm::consumeError(section.takeError());
+      continue;
+    }
+    auto contents = (*section)->getContents();
+    uint64_t at = *address - (*section)->getAddress();
+    if (!contents || contents->size() < at + sizeof(llvm::amdhsa::kernel_descriptor_t)) {
+      llvm::consumeError(contents.takeError());
+      return module.emitError("cannot read the linked kernel's descriptor");
+    }
+    llvm::amdhsa::kernel_descriptor_t kernel;
+    std::memcpy(&kernel, contents->data() + at, sizeof(kernel));
+    if (kernel.private_segment_fixed_size)
+      return module.emitError() << "expected a kernel whose values fit in registers, found "
+                                << kernel.private_segment_fixed_size
+                                << " bytes of memory a thread: choose a smaller number of rows per step";
+    if (target && kernel.group_segment_fixed_size > target.getLds())
+      return module.emitError() << "expected a kernel with at most " << target.getLds()
+                                << " bytes of LDS, so that all its workgroups are resident, found "
+                                << kernel.group_segment_fixed_size
+                                << ": choose a smaller number of rows per step";
+  }
+  return success();
+}
+
 LogicalResult mlir::fleet::translateToHSACO(ModuleOp module, const HSACOOptions &options,
                                             llvm::raw_pwrite_stream &out) {
   std::string chip = options.chip, error;
   if (chip.empty()) {
-    auto target = module->getAttrOfType<TargetAttr>("fleet.target");
+    auto target = module->getAttrOfType<fleet::TargetAttr>("fleet.target");
     if (!target || target.getBackend() != Backend::ROCDL)
       return module.emitError("expected a module with an AMD target, or a chip by name");
     chip = target.getName().str();
@@ -153,8 +194,14 @@ LogicalResult mlir::fleet::translateToHSACO(ModuleOp module, const HSACOOptions 
                                             : llvm::CodeGenFileType::AssemblyFile))
     return module.emitError("the target cannot emit this kind of file");
   emitter.run(*code);
-  if (isObject)
-    return link(module, stream.str(), out);
-  out << stream.str();
+  if (!isObject) {
+    out << stream.str();
+    return success();
+  }
+  SmallVector<char> linked;
+  llvm::raw_svector_ostream linkedStream(linked);
+  if (failed(link(module, stream.str(), linkedStream)) || failed(checkResources(module, linkedStream.str())))
+    return failure();
+  out << linkedStream.str();
   return success();
 }

@@ -26,6 +26,8 @@ PartitionAttr choosePartition(func::FuncOp body, TargetAttr target) {
     int64_t heads = cast<ShapedType>(attention.getInputs()[1].getType()).getDimSize(1);
     return PartitionAttr::get(context, PartitionKind::Heads, heads, shape[1] / heads);
   }
+  if (root.getDefiningOp<AttentionPartialOp>())
+    return PartitionAttr::get(context, PartitionKind::Heads, shape[0], 1);
   bool contraction = !body.getOps<linalg::MatmulOp>().empty();
   if (contraction && shape.size() == 2) {
     // The widest tile that divides the columns: a tile is never partial.

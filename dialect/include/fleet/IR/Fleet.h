@@ -34,6 +34,10 @@ namespace mlir::fleet {
 /// Bytes between two things in an arena: no two of them share a cache line.
 constexpr int64_t kArenaAlignment = 64;
 
+/// Elements beside the weighted values of a part of attention: the greatest
+/// score, the sum of the weights, and two that keep rows aligned to 16 bytes.
+constexpr int64_t kAttentionExtra = 4;
+
 /// Registers bufferization of the named ops.
 void registerBufferizableOpInterfaceExternalModels(DialectRegistry &registry);
 } // namespace mlir::fleet

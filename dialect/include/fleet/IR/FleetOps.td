@@ -163,6 +163,53 @@ def Fleet_AttentionOp : Fleet_NamedOp<"attention"> {
   }];
   let arguments = (ins Variadic<AnyShaped>:$inputs, Variadic<AnyShaped>:$outputs, F64Attr:$scale);
 }
+def Fleet_AttentionPartialOp : Fleet_NamedOp<"attention_partial"> {
+  let summary = "causal attention over parts of the context, to be merged";
+  let description = [{
+    Inputs as of `fleet.attention`. The context C of the caches is cut into `parts`
+    parts of ceil(C / parts) positions; result `[G * parts] x T x (H / G) x (D + 4)`
+    f32: at (g * parts + p, t, h) the values of part p of key/value head g weighted by
+    exp(score - m), then m, the greatest score, and the sum of the weights (2
+    elements are padding). Part p stores the keys and values of the rows that stand
+    in it before it reads them. Tiled by the first dimension; a tile names its part
+    and takes its slices of the inputs.
+
+    Example:
+    ```mlir
+    func.func @attend(%q: tensor<1x4x8xf32>, %k: tensor<1x2x8xf32>, %v: tensor<1x2x8xf32>,
+                      %slots: tensor<1xi32>, %positions: tensor<1xi32>,
+                      %keys: memref<1x2x16x8xf32, #fleet.mem<hbm>>,
+                      %values: memref<1x2x16x8xf32, #fleet.mem<hbm>>, %out: tensor<8x1x2x12xf32>) -> tensor<8x1x2x12xf32> {
+      %y = fleet.attention_partial ins(%q, %k, %v, %slots, %positions, %keys, %values
+          : tensor<1x4x8xf32>, tensor<1x2x8xf32>, tensor<1x2x8xf32>, tensor<1xi32>,
+            tensor<1xi32>, memref<1x2x16x8xf32, #fleet.mem<hbm>>, memref<1x2x16x8xf32, #fleet.mem<hbm>>)
+          outs(%out : tensor<8x1x2x12xf32>) {parts = 4 : i64, scale = 0.35 : f64} -> tensor<8x1x2x12xf32>
+      return %y : tensor<8x1x2x12xf32>
+    }
+    ```
+  }];
+  let arguments = (ins Variadic<AnyShaped>:$inputs, Optional<Index>:$part, Variadic<AnyShaped>:$outputs,
+      F64Attr:$scale, I64Attr:$parts);
+  let assemblyFormat = [{(`part` $part^)? `ins` `(` $inputs `:` type($inputs) `)`
+    `outs` `(` $outputs `:` type($outputs) `)` attr-dict (`->` type($results)^)?}];
+}
+def Fleet_AttentionMergeOp : Fleet_NamedOp<"attention_merge"> {
+  let summary = "merges the parts of fleet.attention_partial";
+  let description = [{
+    Input `[G * parts] x T x (H / G) x (D + 4)` f32, output `TxHxD`. Rows whose parts
+    have no weight, those with slot < 0, give zeros. Parts are added in their order.
+
+    Example:
+    ```mlir
+    func.func @merge(%x: tensor<8x1x2x12xf32>, %out: tensor<1x4x8xbf16>) -> tensor<1x4x8xbf16> {
+      %y = fleet.attention_merge ins(%x : tensor<8x1x2x12xf32>) outs(%out : tensor<1x4x8xbf16>)
+          {parts = 4 : i64} -> tensor<1x4x8xbf16>
+      return %y : tensor<1x4x8xbf16>
+    }
+    ```
+  }];
+  let arguments = (ins Variadic<AnyShaped>:$inputs, Variadic<AnyShaped>:$outputs, I64Attr:$parts);
+}
 def Fleet_ArgmaxOp : Fleet_NamedOp<"argmax"> {
   let summary = "index of the greatest element of each row, the first of equals";
   let description = [{

@@ -19,13 +19,16 @@ def GPUDriver : Pass<"fleet-gpu-driver", "::mlir::ModuleOp"> {
                            "::mlir::gpu::GPUDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::scf::SCFDialect"];
   let options = [Option<"omitWait", "omit-wait", "int64_t", "-1",
-                        "for tests: leave out one wait, by its index in @waits">];
+                        "for tests: leave out one wait, by its index in @waits">,
+                 Option<"cacheTables", "cache-tables", "bool", "false",
+                        "copy the tables of the schedule to LDS first">];
 }
 
 def GPULowerNamedOps : Pass<"fleet-gpu-lower-named-ops", "::mlir::gpu::GPUModuleOp"> {
   let summary = "lower the named ops on memrefs to code of a whole workgroup";
   let description = [{
-    Input: fleet.gather, rms_norm, layer_norm, rope, attention, argmax on memrefs
+    Input: fleet.gather, rms_norm, layer_norm, rope, attention, attention_partial,
+    attention_merge, argmax on memrefs
     of static shape. Output: loops in which every thread of the workgroup takes
     its part; sums and maxima go through subgroup shuffles, then LDS, in a fixed
     order. Each op ends with a barrier. Attention is an online softmax: groups of
@@ -113,7 +116,7 @@ def AMDGPULowerEvents : Pass<"fleet-amdgpu-lower-events", "::mlir::gpu::GPUModul
   let options = [Option<"pollBudget", "poll-budget", "int64_t", "1 << 22",
                         "polls after which a wait gives up">,
                  Option<"omit", "omit", "std::string", "\"\"",
-                        "for tests: leave out one kind of ordering (drain, write-back, acquire or wait)">];
+                        "for tests: leave out one kind of ordering (drain, write-back, write-back-wait, acquire or wait)">];
 }
 
 def AMDGPULocalizeThreads : Pass<"fleet-amdgpu-localize-threads", "::mlir::gpu::GPUModuleOp"> {

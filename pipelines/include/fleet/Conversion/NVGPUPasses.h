@@ -27,7 +27,7 @@ namespace fleet {
 
 struct NVGPUToLLVMOptions : PassPipelineOptions<NVGPUToLLVMOptions> {
   Option<int64_t> pollBudget{*this, "poll-budget", llvm::cl::desc("polls after which a wait gives up"),
-                             llvm::cl::init(1 << 26)};
+                             llvm::cl::init(1 << 22)};
 };
 
 /// The kernel phase to the LLVM dialect, for NVIDIA GPUs.

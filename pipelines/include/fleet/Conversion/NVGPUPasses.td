@@ -47,7 +47,7 @@ def NVGPULowerEvents : Pass<"fleet-nvgpu-lower-events", "::mlir::gpu::GPUModuleO
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
                            "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::NVVM::NVVMDialect", "::mlir::scf::SCFDialect"];
-  let options = [Option<"pollBudget", "poll-budget", "int64_t", "1 << 26",
+  let options = [Option<"pollBudget", "poll-budget", "int64_t", "1 << 22",
                         "polls after which a wait gives up">];
 }
 

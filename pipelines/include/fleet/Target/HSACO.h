@@ -19,7 +19,8 @@ struct HSACOOptions {
 };
 
 /// Translates a module of the LLVM and ROCDL dialects, optimises it and links a
-/// code object. Needs ld.lld on the path, and no ROCm.
+/// code object. Needs ld.lld on the path, and no ROCm. Fails if the kernel takes
+/// more LDS than the target has, or memory for its registers.
 LogicalResult translateToHSACO(ModuleOp module, const HSACOOptions &options,
                                llvm::raw_pwrite_stream &out);
 

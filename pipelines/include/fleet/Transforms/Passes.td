@@ -16,6 +16,11 @@ def SetTarget : Pass<"fleet-set-target", "ModuleOp"> {
 
 def BeginPhase : Pass<"fleet-begin-phase", "ModuleOp"> {
   let summary = "check that the module is in the phase before";
+  let description = [{
+    Begins every pipeline `fleet-phase-<name>`. Fails where `fleet.phase` is not the
+    phase before (a module without it is raw), or, after import, where the module
+    has no `fleet.target`.
+  }];
   let options = [Option<"expect", "expect", "std::string", "\"\"", "the phase the module must be in">];
 }
 
@@ -53,6 +58,17 @@ def KeepPrecision : Pass<"fleet-keep-precision", "ModuleOp"> {
   let dependentDialects = ["arith::ArithDialect", "fleet::FleetDialect", "tensor::TensorDialect"];
 }
 
+def SplitAttention : Pass<"fleet-split-attention", "ModuleOp"> {
+  let summary = "attention over parts of the context, so that it occupies more workers than heads";
+  let description = [{
+    From: `fleet.attention` on tensors. To: `fleet.attention_partial` and
+    `fleet.attention_merge`, with as many parts as workers for each key/value head,
+    at most 8, of at least 64 positions. Leaves attention whole where one part is
+    enough or the target is a CPU.
+  }];
+  let dependentDialects = ["fleet::FleetDialect", "tensor::TensorDialect"];
+}
+
 def MergeContractions : Pass<"fleet-merge-contractions", "ModuleOp"> {
   let summary = "contractions of one activation become one, their weights concatenated";
   let description = [{
@@ -84,12 +100,21 @@ def FormTasks : Pass<"fleet-form-tasks", "ModuleOp"> {
 
 def CutChiplets : Pass<"fleet-cut-chiplets", "ModuleOp"> {
   let summary = "cut each task's tiles over the target's chiplets";
-  let description = "Columns for a contraction, kv heads for attention, whole otherwise; contiguous, balanced within one tile.";
+  let description = [{
+    From: `fleet.task`s on tensors. To: each has a partition, the traversal `full_m`
+    and its `fleet.chiplet_task`s. Columns for a contraction (the widest tile up to
+    the target's that divides them), kv heads for attention, whole otherwise; ranges
+    are contiguous and balanced within one tile, chiplets without a tile take no part.
+  }];
   let dependentDialects = ["fleet::FleetDialect"];
 }
 
 def CutWorkers : Pass<"fleet-cut-workers", "ModuleOp"> {
   let summary = "cut each chiplet task's tiles over the chiplet's workers";
+  let description = [{
+    From: `fleet.chiplet_task`s. To: each has its `fleet.cu_task`s, contiguous ranges
+    balanced within one tile; workers without a tile take no part.
+  }];
   let dependentDialects = ["fleet::FleetDialect"];
 }
 
@@ -105,7 +130,13 @@ def TileBodies : Pass<"fleet-tile-bodies", "ModuleOp"> {
 
 def PlaceStep : Pass<"fleet-place-step", "ModuleOp"> {
   let summary = "every value of the step gets an arena and an offset";
-  let description = "Also writes the manifest: what a loader has to put where.";
+  let description = [{
+    From: tasks on tensors. To: tasks without results on `fleet.buffer`s, the result
+    last; parameters in the order of their first use, caches by layer, inputs in a
+    fixed order, no two values in one place. Writes `fleet.manifest`: what a loader
+    has to put where. Fails where the step takes anything but tokens, positions,
+    slots and out_rows, or does not return logits and ids.
+  }];
   let dependentDialects = ["fleet::FleetDialect"];
 }
 
@@ -117,6 +148,11 @@ def PlaceBodies : Pass<"fleet-place-bodies", "ModuleOp"> {
 
 def InsertEvents : Pass<"fleet-insert-events", "ModuleOp"> {
   let summary = "data dependences between tasks become waits, reduced transitively";
+  let description = [{
+    From: tasks on buffers, ids 0, 1, 2, ... in order. To: `waits` of each task: the
+    tasks that write its operands, without those that one of them has waited for.
+    Events are of device scope. Fails on ids out of order.
+  }];
   let dependentDialects = ["fleet::FleetDialect"];
 }
 
@@ -143,19 +179,33 @@ def CheckProgress : Pass<"fleet-check-progress", "ModuleOp"> {
 
 def ScheduleTasks : Pass<"fleet-schedule-tasks", "ModuleOp"> {
   let summary = "one static queue for each worker, in list order";
-  let description = "Fails where the queues could deadlock (a wait for a task that stands later).";
+  let description = [{
+    From: tasks with waits. To: a `fleet.queue` for each worker, its device tasks in
+    the order of their ids. Fails on a wait for a task that stands later.
+  }];
   let dependentDialects = ["fleet::FleetDialect"];
 }
 
 def BuildKernel : Pass<"fleet-build-kernel", "ModuleOp"> {
   let summary = "one persistent gpu.func, bodies and constant task tables";
+  let description = [{
+    From: tasks on buffers with waits and queues. To: `gpu.module @fleet` with the
+    bodies, the tables @device_tasks, @cu_tasks, @queues, @waits and @arrivals,
+    `@dispatch` that calls a task's body, and the persistent `gpu.func @step`; the
+    manifest gets counts and the size of the work arena with counters and scratch.
+    Expects what `fleet-check-coherence` and `fleet-check-progress` prove.
+  }];
   let dependentDialects = ["fleet::FleetDialect", "gpu::GPUDialect", "memref::MemRefDialect",
                            "scf::SCFDialect", "arith::ArithDialect", "func::FuncDialect"];
 }
 
 def GenerateTarget : Pass<"fleet-generate-target", "ModuleOp"> {
   let summary = "run the code generator of the module's target";
-  let description = "Fails where this version has no code generator for the target's backend.";
+  let description = [{
+    From: the kernel phase. To: the LLVM dialect, by the pipeline of the target's
+    backend: `fleet-cpu-to-llvm`, `fleet-amdgpu-to-llvm` or `fleet-nvgpu-to-llvm`.
+    Fails as that does.
+  }];
   let dependentDialects = ["amdgpu::AMDGPUDialect", "gpu::GPUDialect", "NVVM::NVVMDialect", "ROCDL::ROCDLDialect",
     "affine::AffineDialect", "arith::ArithDialect", "cf::ControlFlowDialect",
                            "func::FuncDialect", "index::IndexDialect", "linalg::LinalgDialect", "LLVM::LLVMDialect",
@@ -165,6 +215,10 @@ def GenerateTarget : Pass<"fleet-generate-target", "ModuleOp"> {
 
 def BuildPackage : Pass<"fleet-build-package", "ModuleOp"> {
   let summary = "a fleet.package that says what the packager needs";
+  let description = [{
+    From: the LLVM dialect with `@fleet_step`. To: the same with a `fleet.package`
+    that holds the manifest. Fails where either is missing.
+  }];
   let dependentDialects = ["fleet::FleetDialect"];
 }
 

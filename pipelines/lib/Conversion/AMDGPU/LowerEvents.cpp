@@ -220,11 +220,16 @@ struct Lowering {
   /// To the device, by the thread whose arrival was its chiplet's last: the
   /// stores of all its workgroups are in the L2. "fence release agent:
   /// buffer_wbl2 sc1 - performs L2 writeback to ensure previous global stores
-  /// are visible at agent scope; s_waitcnt vmcnt(0)", then an add in memory:
-  /// sc1, which LLVM sets on a read-modify-write of system scope only.
+  /// are visible at agent scope", then "s_waitcnt vmcnt(0)", then an add in
+  /// memory: sc1, which LLVM sets on a read-modify-write of system scope only.
+  /// The wait is said again: LLVM 22 does not count a write-back among the
+  /// operations in flight, and drops the fence's own wait where it sees no other.
   Value signalDevice(SignalOp op) {
-    if (omit != "write-back")
+    if (omit != "write-back") {
       fence(LLVM::AtomicOrdering::release, kAgent);
+      if (omit != "write-back-wait")
+        ROCDL::SWaitcntOp::create(e.b, e.loc, e.b.getI32IntegerAttr(kNoVectorMemoryLeft));
+    }
     Value before = add(pointer(op.getCounters(), op.getIndex()), kSystem);
     return arith::AddIOp::create(e.b, e.loc, before, e.i32(1));
   }
@@ -234,9 +239,9 @@ struct AMDGPULowerEvents : fleet::impl::AMDGPULowerEventsBase<AMDGPULowerEvents>
   using AMDGPULowerEventsBase::AMDGPULowerEventsBase;
 
   void runOnOperation() override {
-    StringRef known[] = {"", "drain", "write-back", "acquire", "wait"};
+    StringRef known[] = {"", "drain", "write-back", "write-back-wait", "acquire", "wait"};
     if (!llvm::is_contained(known, StringRef(omit))) {
-      getOperation().emitError("expected an ordering to omit among drain, write-back, acquire and wait, found ")
+      getOperation().emitError("expected an ordering to omit among drain, write-back, write-back-wait, acquire and wait, found ")
           << omit;
       return signalPassFailure();
     }

@@ -29,6 +29,13 @@ struct Kernel {
   memref::GlobalOp deviceTasks, cuTasks, queues, waits, arrivals, producers;
   func::FuncOp dispatch;
   int64_t counters, scratch, scratchStride, status, workers, chiplets, tasks;
+  /// One L2 for all: the counter of a task's only chiplet is that of the device.
+  bool isFlat = false;
+  /// The tables that a walk reads between an event and its task are in LDS, as
+  /// an acquire empties the L1.
+  bool cachesTables = false;
+  /// Entries of the longest queue.
+  int64_t longest = 0;
 
   int64_t workersOfChiplet() const { return workers / chiplets; }
 };
@@ -69,8 +76,10 @@ FailureOr<Kernel> GPUDriver::findKernel(gpu::GPUModuleOp module) {
       failed(number("fleet.scratch_stride", kernel.scratchStride)) ||
       failed(number("fleet.status", kernel.status)))
     return failure();
+  if (!isa_and_present<DenseIntElementsAttr>(kernel.arrivals.getInitialValue().value_or(nullptr)))
+    return module.emitError("expected a table @arrivals with its values"), failure();
   kernel.dispatch = module.lookupSymbol<func::FuncOp>("dispatch");
-  if (!kernel.dispatch || kernel.dispatch.getNumArguments() != 9)
+  if (!kernel.dispatch || kernel.dispatch.isExternal() || kernel.dispatch.getNumArguments() != 9)
     return module.emitError("expected a function @dispatch of 9 arguments"), failure();
   kernel.workers = kernel.queues.getType().getDimSize(0) - 1;
   kernel.tasks = kernel.arrivals.getType().getDimSize(0);
@@ -144,6 +153,15 @@ void GPUDriver::addProducers(Kernel &kernel) {
                                builder.getStringAttr("private"), type, value, true, IntegerAttr());
 }
 
+static void measureQueues(Kernel &kernel) {
+  auto queues = cast<DenseIntElementsAttr>(*kernel.queues.getInitialValue()).getValues<int32_t>();
+  int32_t before = 0;
+  for (int32_t end : queues) {
+    kernel.longest = std::max<int64_t>(kernel.longest, end - before);
+    before = end;
+  }
+}
+
 namespace {
 /// Emits the walk of a worker's queue.
 struct Walk {
@@ -155,6 +173,35 @@ struct Walk {
   Value table(memref::GlobalOp global) {
     return memref::GetGlobalOp::create(e.b, e.loc, global.getType(), global.getSymName());
   }
+  /// The copy of a table in LDS, which the walk makes first.
+  Value cached(memref::GlobalOp global) {
+    return e.shared(("cached_" + global.getSymName()).str(),
+                    inWorkgroupMemory(global.getType().getShape(), e.b.getI32Type()));
+  }
+  Value cache(memref::GlobalOp global) {
+    Value from = table(global);
+    if (!kernel.cachesTables)
+      return from;
+    Value to = cached(global);
+    ArrayRef<int64_t> shape = global.getType().getShape();
+    e.forThreads(global.getType().getNumElements(), [&](Value i) {
+      SmallVector<Value> at = e.delinearize(i, shape);
+      memref::StoreOp::create(e.b, e.loc, e.load(from, at), to, at);
+    });
+    return to;
+  }
+  /// The worker's own entries of @cu_tasks, from 0 on.
+  Value cacheQueue(Value cuTasks, Value first, Value last) {
+    Value own = e.shared("cached_queue", inWorkgroupMemory({kernel.longest, 3}, e.b.getI32Type()));
+    Value count = arith::SubIOp::create(e.b, e.loc, last, first);
+    e.loop(e.thread(), count, e.workgroup.threads, {}, [&](Value i, ValueRange) {
+      for (int64_t k = 0; k < 3; ++k)
+        memref::StoreOp::create(e.b, e.loc, e.load(cuTasks, {e.addIndex(first, i), e.index(k)}), own,
+                                ValueRange{i, e.index(k)});
+      return SmallVector<Value>();
+    });
+    return own;
+  }
   Value entry(Value table, ValueRange at) { return e.toIndex(e.load(table, at)); }
   Value asInt(Value value) {
     return arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), value);
@@ -163,6 +210,8 @@ struct Walk {
     return arith::CmpIOp::create(e.b, e.loc, how, x, y);
   }
   TaskScopeAttr scope(TaskScope value) { return TaskScopeAttr::get(e.b.getContext(), value); }
+
+  int64_t firstDeviceCounter() { return kernel.isFlat ? 0 : kernel.tasks * kernel.chiplets; }
 
   void emit() {
     Value params = step.getArgument(0), output = step.getArgument(4), epoch = step.getArgument(5);
@@ -179,9 +228,10 @@ struct Walk {
     Value expired = e.shared("expired", inWorkgroupMemory({2}, e.b.getI32Type()));
     e.forOneThread(
         [&] { memref::StoreOp::create(e.b, e.loc, e.i32(0), expired, e.index(0)); });
-    Value deviceTasks = table(kernel.deviceTasks), cuTasks = table(kernel.cuTasks);
-    Value queues = table(kernel.queues), waits = table(kernel.waits);
-    Value arrivals = table(kernel.arrivals), producers = table(kernel.producers);
+    Value cuTasks = table(kernel.cuTasks), queues = table(kernel.queues);
+    Value deviceTasks = cache(kernel.deviceTasks), waits = cache(kernel.waits);
+    Value arrivals = cache(kernel.arrivals);
+    Value producers = kernel.isFlat ? Value() : cache(kernel.producers);
 
     Value chiplet = ChipletIdOp::create(e.b, e.loc, e.b.getIndexType());
     Value rank = WorkerRankOp::create(e.b, e.loc, e.b.getIndexType());
@@ -193,6 +243,12 @@ struct Walk {
     Value worker = e.addIndex(e.mulIndex(chiplet, kernel.workersOfChiplet()), rank);
     e.ifThen(known, [&] {
       Value first = entry(queues, worker), last = entry(queues, e.addIndex(worker, 1));
+      if (kernel.cachesTables) {
+        cuTasks = cacheQueue(cuTasks, first, last);
+        last = arith::SubIOp::create(e.b, e.loc, last, first);
+        first = e.index(0);
+        e.barrier();
+      }
       Value yes = arith::ConstantIntOp::create(e.b, e.loc, true, 1);
       auto loop = scf::WhileOp::create(
           e.b, e.loc, TypeRange{e.b.getIndexType(), e.b.getI1Type()}, ValueRange{first, yes},
@@ -215,10 +271,10 @@ struct Walk {
                 e.b.setInsertionPointToStart(unless.thenBlock());
               }
               Value producer = entry(waits, i);
-              Value target = arith::MulIOp::create(e.b, e.loc, epoch, e.load(producers, producer));
-              auto wait = WaitOp::create(
-                  e.b, e.loc, scope(TaskScope::Device), events,
-                  e.addIndex(producer, kernel.tasks * kernel.chiplets), target);
+              Value arrived = kernel.isFlat ? e.load(arrivals, {producer, e.index(0)}) : e.load(producers, producer);
+              Value target = arith::MulIOp::create(e.b, e.loc, epoch, arrived);
+              auto wait = WaitOp::create(e.b, e.loc, scope(TaskScope::Device), events,
+                                         e.addIndex(producer, firstDeviceCounter()), target);
               wait->setAttr("fleet.expired", FlatSymbolRefAttr::get(e.b.getContext(), "expired"));
               return SmallVector<Value>();
             });
@@ -230,6 +286,8 @@ struct Walk {
               Value now = SignalOp::create(
                   e.b, e.loc, e.b.getI32Type(), scope(TaskScope::Chiplet), events,
                   e.addIndex(e.mulIndex(task, kernel.chiplets), chiplet));
+              if (kernel.isFlat)
+                return;
               Value all = arith::MulIOp::create(e.b, e.loc, epoch, e.load(arrivals, {task, chiplet}));
               e.ifThen(compare(arith::CmpIPredicate::eq, now, all), [&] {
                 SignalOp::create(e.b, e.loc, e.b.getI32Type(), scope(TaskScope::Device), events,
@@ -247,8 +305,7 @@ struct Walk {
                                                      e.i32(1), status, ValueRange{e.index(0)});
           e.ifThen(compare(arith::CmpIPredicate::eq, before, e.i32(0)), [&] {
             Value counter = e.load(expired, e.index(1));
-            Value missing = arith::SubIOp::create(e.b, e.loc, counter,
-                                                  e.i32(kernel.tasks * kernel.chiplets));
+            Value missing = arith::SubIOp::create(e.b, e.loc, counter, e.i32(firstDeviceCounter()));
             memref::StoreOp::create(e.b, e.loc, asInt(worker), status, e.index(1));
             memref::StoreOp::create(e.b, e.loc, missing, status, e.index(2));
             memref::StoreOp::create(e.b, e.loc, epoch, status, e.index(3));
@@ -278,6 +335,10 @@ void GPUDriver::runOnOperation() {
   if (failed(kernel) || failed(placeMemory(*kernel, arenas, target.getLds())))
     return signalPassFailure();
   addProducers(*kernel);
+  kernel->isFlat = kernel->chiplets == 1 && target.getBackend() == Backend::NVVM;
+  kernel->cachesTables = cacheTables;
+  if (cacheTables)
+    measureQueues(*kernel);
   // The scratch of workers in the work arena is free: tickets stand there, those
   // of two chiplets never in one cache line.
   Builder attributes(&getContext());
@@ -301,5 +362,16 @@ void GPUDriver::runOnOperation() {
   auto end = gpu::ReturnOp::create(builder, gpuModule.getLoc());
   builder.setInsertionPoint(end);
   Emitter e(builder, gpuModule.getLoc(), gpuModule);
-  Walk{e, *kernel, step, omitWait}.emit();
+  Walk walk{e, *kernel, step, omitWait};
+  walk.emit();
+  if (!cacheTables)
+    return;
+  // @dispatch reads the places of a task's operands after its events.
+  kernel->dispatch.walk([&](memref::GetGlobalOp get) {
+    if (get.getName() != kernel->deviceTasks.getSymName())
+      return;
+    builder.setInsertionPoint(get);
+    get.replaceAllUsesWith(walk.cached(kernel->deviceTasks));
+    get.erase();
+  });
 }

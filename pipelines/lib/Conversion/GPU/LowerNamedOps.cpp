@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "AttentionParts.h"
 #include "Utils.h"
 
 #include "fleet/Conversion/GPUPasses.h"
@@ -89,6 +90,15 @@ static SmallVector<Value> alongRow(Emitter &e, int64_t size, int64_t lanes, bool
   return e.loop(first, e.index(size), step, carried, body);
 }
 
+/// The sum of the values of a row's threads; all of them get it.
+static Value addRow(Emitter &e, Value sum, bool whole) {
+  if (!whole)
+    return e.sumLanes(sum, 1, e.workgroup.lanes);
+  return e.combineThreads({sum}, [&](ArrayRef<Value> a, ArrayRef<Value> b) {
+    return SmallVector<Value>{e.add(a[0], b[0])};
+  })[0];
+}
+
 /// The sum over a row of `of(x)`; all threads of the row get it.
 static Value sumRow(Emitter &e, Value x, ArrayRef<Value> row, bool whole,
                     function_ref<Value(Value)> of) {
@@ -97,22 +107,40 @@ static Value sumRow(Emitter &e, Value x, ArrayRef<Value> row, bool whole,
                        [&](Value i, ValueRange carried) -> SmallVector<Value> {
                          return {e.add(carried[0], of(e.loadVector(x, with(row, i), lanes)))};
                        })[0];
-  sum = e.reduce(vector::CombiningKind::ADD, sum);
-  if (!whole)
-    return e.sumLanes(sum, 1, e.workgroup.lanes);
-  return e.combineThreads({sum}, [&](ArrayRef<Value> a, ArrayRef<Value> b) {
-    return SmallVector<Value>{e.add(a[0], b[0])};
-  })[0];
+  return addRow(e, e.reduce(vector::CombiningKind::ADD, sum), whole);
 }
+
+/// Rows that a thread can hold its part of: everything is loaded at once, and
+/// the weights do not wait for the sum.
+static constexpr int64_t kMostHeld = 32;
 
 static void lower(Emitter &e, RmsNormOp op) {
   Value x = op.getInputs()[0], weight = op.getInputs()[1], out = op.getOutputs()[0];
   int64_t size = shapeOf(x).back(), lanes = widthFor(size, {x, weight, out});
   float eps = op.getEps().convertToDouble();
-  forRows(e, shapeOf(x), [&](SmallVector<Value> row, bool whole) {
-    Value squares = sumRow(e, x, row, whole, [&](Value v) { return e.mul(v, v); });
+  auto scaleOf = [&](Value squares) -> Value {
     Value scale = sqrtInverse(e, e.add(e.div(squares, e.f32(size)), e.f32(eps)));
-    scale = e.broadcast(scale, lanes);
+    return e.broadcast(scale, lanes);
+  };
+  forRows(e, shapeOf(x), [&](SmallVector<Value> row, bool whole) {
+    int64_t step = lanes * (whole ? e.workgroup.threads : e.workgroup.lanes);
+    if (size % step == 0 && size / step * lanes <= kMostHeld) {
+      Value first = e.mulIndex(whole ? e.thread() : e.lane(), lanes);
+      SmallVector<Value> values, weights;
+      for (int64_t i = 0; i < size; i += step) {
+        values.push_back(e.loadVector(x, with(row, e.addIndex(first, i)), lanes));
+        weights.push_back(e.loadRaw(weight, e.addIndex(first, i), lanes));
+      }
+      Value sum;
+      for (Value v : values)
+        sum = sum ? e.fma(v, v, sum) : e.mul(v, v);
+      Value squares = addRow(e, e.reduce(vector::CombiningKind::ADD, sum), whole);
+      Value scale = scaleOf(squares);
+      for (auto [i, v] : llvm::enumerate(values))
+        e.storeVector(e.mul(e.mul(v, scale), e.widen(weights[i])), out, with(row, e.addIndex(first, i * step)));
+      return;
+    }
+    Value scale = scaleOf(sumRow(e, x, row, whole, [&](Value v) { return e.mul(v, v); }));
     alongRow(e, size, lanes, whole, {}, [&](Value i, ValueRange) {
       Value v = e.mul(e.loadVector(x, with(row, i), lanes), scale);
       e.storeVector(e.mul(v, e.loadVector(weight, i, lanes)), out, with(row, i));
@@ -321,11 +349,14 @@ struct GPULowerNamedOps : fleet::impl::GPULowerNamedOpsBase<GPULowerNamedOps> {
   void runOnOperation() override {
     SmallVector<Operation *> ops;
     getOperation()->walk([&](Operation *op) {
-      if (isa<GatherOp, RmsNormOp, LayerNormOp, RopeOp, AttentionOp, ArgmaxOp>(op))
+      if (isa<GatherOp, RmsNormOp, LayerNormOp, RopeOp, AttentionOp, AttentionPartialOp, AttentionMergeOp,
+              ArgmaxOp>(op))
         ops.push_back(op);
     });
     for (Operation *op : ops) {
       for (Value operand : op->getOperands()) {
+        if (operand.getType().isIndex())
+          continue;
         auto type = dyn_cast<MemRefType>(operand.getType());
         if (!type || !cpu::isContiguousInLastDim(operand)) {
           op->emitOpError("expected buffers contiguous in the last dimension, found ")
@@ -345,6 +376,14 @@ struct GPULowerNamedOps : fleet::impl::GPULowerNamedOpsBase<GPULowerNamedOps> {
         lower(e, rope);
       else if (auto attention = dyn_cast<AttentionOp>(op))
         lower(e, attention);
+      else if (auto partial = dyn_cast<AttentionPartialOp>(op)) {
+        if (!partial.getPart()) {
+          op->emitOpError("expected a tile of one part, found all parts");
+          return signalPassFailure();
+        }
+        lowerAttentionPartial(e, partial);
+      } else if (auto merge = dyn_cast<AttentionMergeOp>(op))
+        lowerAttentionMerge(e, merge);
       else
         lower(e, cast<ArgmaxOp>(op));
       op->erase();

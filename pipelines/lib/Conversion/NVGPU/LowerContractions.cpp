@@ -20,15 +20,11 @@ using namespace mlir::fleet;
 using namespace mlir::fleet::gpugen;
 using namespace mlir::fleet::nv;
 
-/// Left sides larger than this are read from the L2 again and again.
-static constexpr int64_t kMostStaged = 65536;
-
 /// Brings a left side that stands in global memory to shared memory, once for
 /// all tiles of the loop around.
 static void stage(Emitter &e, linalg::MatmulOp op, Contraction &c) {
-  int64_t bytes = c.stagedBytes();
   auto loop = op->getParentOfType<scf::ForOp>();
-  if (!bytes || bytes > kMostStaged || !loop || !loop.isDefinedOutsideOfLoop(c.lhs))
+  if (!c.stagedBytes() || !loop || !loop.isDefinedOutsideOfLoop(c.lhs))
     return;
   OpBuilder::InsertionGuard guard(e.b);
   e.b.setInsertionPoint(loop);

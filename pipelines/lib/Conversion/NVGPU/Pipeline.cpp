@@ -17,7 +17,9 @@
 using namespace mlir;
 
 void mlir::fleet::buildNVGPUToLLVMPipeline(OpPassManager &manager, const NVGPUToLLVMOptions &options) {
-  manager.addPass(createGPUDriver());
+  GPUDriverOptions driver;
+  driver.cacheTables = true;
+  manager.addPass(createGPUDriver(driver));
   {
     auto &kernel = manager.nest<gpu::GPUModuleOp>();
     kernel.addPass(createGPULowerNamedOps());

@@ -28,7 +28,8 @@ static constexpr int64_t kReserve = 4096;
 int64_t Contraction::stagedBytes() const {
   auto space = dyn_cast_or_null<gpu::AddressSpaceAttr>(cast<MemRefType>(lhs.getType()).getMemorySpace());
   bool isShared = space && space.getValue() == gpu::AddressSpace::Workgroup;
-  return isShared ? 0 : rows * depth * 2;
+  int64_t bytes = rows * depth * 2;
+  return isShared || bytes > kMostStaged ? 0 : bytes;
 }
 
 std::optional<Contraction> nv::matchContraction(linalg::MatmulOp op) {

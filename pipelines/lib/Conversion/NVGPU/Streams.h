@@ -19,13 +19,16 @@ constexpr StringRef kStreamed = "fleet.streamed";
 /// On the gpu.module: slots of the ring.
 constexpr StringRef kSlots = "fleet.ring_slots";
 
+/// Left sides larger than this are read from the L2 again and again.
+constexpr int64_t kMostStaged = 65536;
+
 /// The sizes of a linalg.matmul of bf16 whose right side is 16 columns wide.
 struct Contraction {
   Value lhs, rhs, out;
   int64_t rows, depth;
 
   int64_t rowBlocks() const { return llvm::divideCeil(rows, kRows); }
-  /// Bytes of its left side, if that has to be brought to shared memory first.
+  /// Bytes of its left side, if that is to be brought to shared memory first.
   int64_t stagedBytes() const;
 };
 std::optional<Contraction> matchContraction(linalg::MatmulOp op);

@@ -1,0 +1,237 @@
+//===- AttentionParts.cpp - Attention over parts of the context
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "AttentionParts.h"
+
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+using namespace mlir::fleet;
+using namespace mlir::fleet::gpugen;
+
+/// Stands for minus infinity: exp of a difference with it is 0, never a NaN.
+static constexpr float kLowest = -1.0e30f;
+/// Positions that a group of lanes has in flight at once.
+static constexpr int64_t kMostInFlight = 8;
+
+static ArrayRef<int64_t> shapeOf(Value value) { return cast<ShapedType>(value.getType()).getShape(); }
+static Type elementOf(Value value) { return cast<ShapedType>(value.getType()).getElementType(); }
+static Value exponential(Emitter &e, Value x) { return math::ExpOp::create(e.b, e.loc, x); }
+static Value greater(Emitter &e, Value x, Value y) { return arith::MaxNumFOp::create(e.b, e.loc, x, y); }
+static Value less(Emitter &e, Value x, Value y) {
+  return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ult, x, y);
+}
+static Value choose(Emitter &e, Value condition, Value x, Value y) {
+  return arith::SelectOp::create(e.b, e.loc, condition, x, y);
+}
+
+/// (maximum, sum, values...) of two sets of positions, of both together.
+static SmallVector<Value> merge(Emitter &e, ArrayRef<Value> x, ArrayRef<Value> y) {
+  Value maximum = greater(e, x[0], y[0]);
+  Value shrinkX = exponential(e, e.sub(x[0], maximum)), shrinkY = exponential(e, e.sub(y[0], maximum));
+  SmallVector<Value> next = {maximum};
+  for (auto [a, b] : llvm::zip_equal(x.drop_front(), y.drop_front())) {
+    bool isVector = isa<VectorType>(a.getType());
+    int64_t lanes = isVector ? cast<VectorType>(a.getType()).getNumElements() : 1;
+    Value sx = isVector ? e.broadcast(shrinkX, lanes) : shrinkX;
+    Value sy = isVector ? e.broadcast(shrinkY, lanes) : shrinkY;
+    next.push_back(e.add(e.mul(a, sx), e.mul(b, sy)));
+  }
+  return next;
+}
+
+/// Groups of lanes take positions; a lane holds 16 bytes of a key or a value
+/// and serves all query heads, so that the cache is read once. All loads of a
+/// round are issued before the first is used: a part is a round or two.
+void gpugen::lowerAttentionPartial(Emitter &e, AttentionPartialOp op) {
+  ValueRange in = op.getInputs();
+  Value q = in[0], slots = in[3], positions = in[4], keys = in[5], values = in[6];
+  Value out = op.getOutputs()[0];
+  int64_t rows = shapeOf(q)[0], heads = shapeOf(q)[1], size = shapeOf(q)[2], context = shapeOf(keys)[2];
+  int64_t length = llvm::divideCeil(context, static_cast<int64_t>(op.getParts()));
+  float scale = op.getScale().convertToDouble();
+  Value zero = e.index(0);
+
+  // Lanes along a head: a power of two that divides it, 16 bytes each if possible.
+  int64_t width = elementsOf16Bytes(elementOf(keys));
+  while (size % width)
+    width /= 2;
+  int64_t lanes = llvm::bit_floor(static_cast<uint64_t>(size / width));
+  lanes = std::min(lanes, e.workgroup.lanes);
+  while (size % (width * lanes))
+    lanes /= 2;
+  int64_t pieces = size / (width * lanes); // of a head's elements in a lane
+  int64_t groups = e.workgroup.threads / lanes;
+  int64_t inFlight = std::min(kMostInFlight, static_cast<int64_t>(llvm::divideCeil(length, groups)));
+
+  Value begin = e.mulIndex(op.getPart(), length);
+  Value end = arith::MinUIOp::create(e.b, e.loc, e.addIndex(begin, length), e.index(context));
+  auto isActive = [&](Value slot) -> Value {
+    return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::sge, slot, e.i32(0));
+  };
+  // The part that reads a position is the one that stores it.
+  e.forThreads(rows * (size / width), [&](Value point) {
+    auto at = e.delinearize(point, {rows, size / width});
+    Value slot = e.load(slots, at[0]), position = e.toIndex(e.load(positions, at[0]));
+    Value isHere = arith::AndIOp::create(
+        e.b, e.loc, less(e, position, end),
+        arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::uge, position, begin));
+    e.ifThen(arith::AndIOp::create(e.b, e.loc, isActive(slot), isHere), [&] {
+      SmallVector<Value> from = {at[0], zero, e.mulIndex(at[1], width)};
+      SmallVector<Value> to = {e.toIndex(slot), zero, position, from[2]};
+      e.storeVector(e.loadVector(in[1], from, width), keys, to);
+      e.storeVector(e.loadVector(in[2], from, width), values, to);
+    });
+  });
+  e.barrier();
+
+  int64_t extended = size + 2;
+  Value partial = e.shared("attention", inWorkgroupMemory({e.workgroup.waves(), heads, extended}, e.b.getF32Type()));
+  Value thread = e.thread();
+  Value lane = arith::RemUIOp::create(e.b, e.loc, thread, e.index(lanes));
+  Value group = arith::DivUIOp::create(e.b, e.loc, thread, e.index(lanes));
+  auto column = [&](int64_t piece) { return e.addIndex(e.mulIndex(lane, width), piece * width * lanes); };
+  e.loop(rows, 1, [&](Value row) {
+    Value slot = e.load(slots, row);
+    // A row that is idle or stands before this part has nothing here.
+    Value last = e.addIndex(e.toIndex(e.load(positions, row)), 1);
+    last = choose(e, isActive(slot), arith::MinUIOp::create(e.b, e.loc, last, end), zero);
+    Value where = e.toIndex(arith::MaxSIOp::create(e.b, e.loc, slot, e.i32(0)));
+    SmallVector<Value> query;
+    for (int64_t h = 0; h < heads; ++h)
+      for (int64_t i = 0; i < pieces; ++i)
+        query.push_back(e.mul(e.loadVector(q, {row, e.index(h), column(i)}, width), e.splat(scale, width)));
+    // Carried, per head: the maximum, the sum of weights, the weighted values.
+    int64_t stride = 2 + pieces;
+    SmallVector<Value> state;
+    for (int64_t h = 0; h < heads; ++h) {
+      state.append({e.f32(kLowest), e.f32(0)});
+      state.append(pieces, e.splat(0, width));
+    }
+    state = e.loop(begin, last, groups * inFlight, state, [&](Value base, ValueRange carried) {
+      SmallVector<Value> key, value, isInside;
+      for (int64_t u = 0; u < inFlight; ++u) {
+        Value position = e.addIndex(e.addIndex(base, group), u * groups);
+        isInside.push_back(less(e, position, last));
+        Value safe = choose(e, isInside[u], position, begin);
+        for (int64_t i = 0; i < pieces; ++i)
+          key.push_back(e.loadRaw(keys, {where, zero, safe, column(i)}, width));
+        for (int64_t i = 0; i < pieces; ++i)
+          value.push_back(e.loadRaw(values, {where, zero, safe, column(i)}, width));
+      }
+      SmallVector<Value> next;
+      for (int64_t h = 0; h < heads; ++h) {
+        auto own = carried.slice(h * stride, stride);
+        SmallVector<Value> scores;
+        Value maximum = own[0];
+        for (int64_t u = 0; u < inFlight; ++u) {
+          Value dot;
+          for (int64_t i = 0; i < pieces; ++i) {
+            Value product = e.mul(query[h * pieces + i], e.widen(key[u * pieces + i]));
+            dot = dot ? e.add(dot, product) : product;
+          }
+          Value score = e.sumLanes(e.reduce(vector::CombiningKind::ADD, dot), 1, lanes);
+          scores.push_back(choose(e, isInside[u], score, e.f32(kLowest)));
+          maximum = greater(e, maximum, scores[u]);
+        }
+        Value shrink = exponential(e, e.sub(own[0], maximum));
+        Value sum = e.mul(own[1], shrink);
+        SmallVector<Value> totals;
+        for (Value total : own.drop_front(2))
+          totals.push_back(e.mul(total, e.broadcast(shrink, width)));
+        for (int64_t u = 0; u < inFlight; ++u) {
+          Value weight = choose(e, isInside[u], exponential(e, e.sub(scores[u], maximum)), e.f32(0));
+          sum = e.add(sum, weight);
+          for (int64_t i = 0; i < pieces; ++i)
+            totals[i] = e.fma(e.broadcast(weight, width), e.widen(value[u * pieces + i]), totals[i]);
+        }
+        next.append({maximum, sum});
+        llvm::append_range(next, totals);
+      }
+      return next;
+    });
+
+    // Groups of a wave, then waves, each in a fixed order.
+    Value wave = e.wave();
+    Value isFirst = less(e, e.lane(), e.index(lanes));
+    for (int64_t h = 0; h < heads; ++h) {
+      SmallVector<Value> flat = {state[h * stride], state[h * stride + 1]};
+      for (int64_t i = 0; i < pieces; ++i)
+        for (int64_t j = 0; j < width; ++j)
+          flat.push_back(vector::ExtractOp::create(e.b, e.loc, state[h * stride + 2 + i], j));
+      flat = e.combineLanes(flat, lanes, e.workgroup.lanes,
+                            [&](ArrayRef<Value> x, ArrayRef<Value> y) { return merge(e, x, y); });
+      e.ifThen(isFirst, [&] {
+        Value head = e.index(h);
+        for (int64_t i = 0; i < pieces; ++i)
+          for (int64_t j = 0; j < width; ++j)
+            memref::StoreOp::create(e.b, e.loc, flat[2 + i * width + j], partial,
+                                    ValueRange{wave, head, e.addIndex(column(i), j)});
+        // All lanes of a group have the same maximum and sum.
+        memref::StoreOp::create(e.b, e.loc, flat[0], partial, ValueRange{wave, head, e.index(size)});
+        memref::StoreOp::create(e.b, e.loc, flat[1], partial, ValueRange{wave, head, e.index(size + 1)});
+      });
+    }
+    e.barrier();
+    e.forThreads(heads * extended, [&](Value point) {
+      auto at = e.delinearize(point, {heads, extended});
+      Value maximum, isMaximum = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, at[1], e.index(size));
+      SmallVector<Value> tops;
+      for (int64_t w = 0; w < e.workgroup.waves(); ++w) {
+        tops.push_back(e.load(partial, {e.index(w), at[0], e.index(size)}));
+        maximum = maximum ? greater(e, maximum, tops[w]) : tops[w];
+      }
+      Value sum = e.f32(0);
+      for (int64_t w = 0; w < e.workgroup.waves(); ++w) {
+        Value element = e.load(partial, {e.index(w), at[0], at[1]});
+        sum = e.add(sum, e.mul(element, exponential(e, e.sub(tops[w], maximum))));
+      }
+      // Written [values, maximum, sum]: the maximum is no sum.
+      Value result = choose(e, isMaximum, maximum, sum);
+      memref::StoreOp::create(e.b, e.loc, result, out, ValueRange{zero, row, at[0], at[1]});
+    });
+    e.barrier();
+  });
+}
+
+void gpugen::lowerAttentionMerge(Emitter &e, AttentionMergeOp op) {
+  Value parts = op.getInputs()[0], out = op.getOutputs()[0];
+  int64_t rows = shapeOf(out)[0], heads = shapeOf(out)[1], size = shapeOf(out)[2];
+  int64_t count = op.getParts(), group = shapeOf(parts)[2];
+  int64_t width = elementsOf16Bytes(elementOf(out));
+  while (size % width)
+    width /= 2;
+  e.forThreads(rows * heads * (size / width), [&](Value point) {
+    auto at = e.delinearize(point, {rows, heads, size / width});
+    Value row = at[0], column = e.mulIndex(at[2], width);
+    Value kv = arith::DivUIOp::create(e.b, e.loc, at[1], e.index(group));
+    Value head = arith::RemUIOp::create(e.b, e.loc, at[1], e.index(group));
+    Value first = e.mulIndex(kv, count);
+    SmallVector<Value> tops, sums, values;
+    for (int64_t p = 0; p < count; ++p) {
+      Value part = e.addIndex(first, p);
+      tops.push_back(e.load(parts, {part, row, head, e.index(size)}));
+      sums.push_back(e.load(parts, {part, row, head, e.index(size + 1)}));
+      values.push_back(e.loadVector(parts, {part, row, head, column}, width));
+    }
+    Value maximum = tops[0];
+    for (int64_t p = 1; p < count; ++p)
+      maximum = greater(e, maximum, tops[p]);
+    Value weights = e.f32(0), total = e.splat(0, width);
+    for (int64_t p = 0; p < count; ++p) {
+      Value shrink = exponential(e, e.sub(tops[p], maximum));
+      weights = e.add(weights, e.mul(sums[p], shrink));
+      total = e.add(total, e.mul(values[p], e.broadcast(shrink, width)));
+    }
+    // An idle row has no weight anywhere.
+    Value isEmpty = arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::OEQ, weights, e.f32(0));
+    Value inverse = e.div(e.f32(1), choose(e, isEmpty, e.f32(1), weights));
+    e.storeVector(e.mul(total, e.broadcast(inverse, width)), out, {row, at[1], column});
+  });
+  e.barrier();
+}

@@ -1,0 +1,62 @@
+//===- SplitAttention.cpp
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Utils.h"
+
+#include "fleet/Transforms/Passes.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace mlir::fleet {
+#define GEN_PASS_DEF_SPLITATTENTION
+#include "fleet/Transforms/Passes.h.inc"
+
+namespace {
+/// Positions of a part below which its fixed costs outweigh the reading.
+constexpr int64_t kLeastPositions = 64;
+/// Every reader of the merged result reads all parts: more cost more than they save.
+constexpr int64_t kMostParts = 8;
+
+struct SplitAttention : impl::SplitAttentionBase<SplitAttention> {
+  void runOnOperation() override {
+    TargetAttr target = requireTarget(getOperation());
+    if (!target)
+      return signalPassFailure();
+    // One core walks all queues there: parts would only be merged again.
+    if (target.getBackend() == Backend::LLVM)
+      return;
+    int64_t workers = target.getChiplets() * target.getWorkers();
+    SmallVector<AttentionOp> ops;
+    getOperation().walk([&](AttentionOp op) { ops.push_back(op); });
+    for (AttentionOp op : ops) {
+      auto result = op->getNumResults() ? dyn_cast<RankedTensorType>(op->getResult(0).getType()) : RankedTensorType();
+      auto keys = cast<ShapedType>(op.getInputs()[1].getType());
+      auto cache = cast<ShapedType>(op.getInputs()[5].getType());
+      if (!result)
+        continue;
+      int64_t heads = keys.getDimSize(1), context = cache.getDimSize(2), parts = 1;
+      while (parts < kMostParts && 2 * parts * heads <= workers && context >= 2 * parts * kLeastPositions)
+        parts *= 2;
+      if (parts == 1)
+        continue;
+      OpBuilder b(op);
+      Location loc = op.getLoc();
+      auto type = RankedTensorType::get(
+          {heads * parts, result.getDimSize(0), result.getDimSize(1) / heads, result.getDimSize(2) + kAttentionExtra},
+          b.getF32Type());
+      Value empty = tensor::EmptyOp::create(b, loc, type.getShape(), type.getElementType());
+      auto count = b.getI64IntegerAttr(parts);
+      auto partial = AttentionPartialOp::create(b, loc, TypeRange(type), op.getInputs(), Value(), empty,
+                                                op.getScaleAttr(), count);
+      auto merge = AttentionMergeOp::create(b, loc, TypeRange(result), partial->getResults(), op.getOutputs(), count);
+      op->replaceAllUsesWith(merge);
+      op.erase();
+    }
+  }
+};
+} // namespace
+} // namespace mlir::fleet
