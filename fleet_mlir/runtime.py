@@ -17,6 +17,7 @@ import numpy as np
 
 from . import cache, package
 from .errors import FleetError
+from .progress import stage
 
 if TYPE_CHECKING:
     import torch
@@ -38,15 +39,29 @@ class StepResult:
 
 def aligned_zeros(size: int) -> np.ndarray:
     """``size`` zero bytes (uint8) that start at a multiple of 64."""
-    raw = np.zeros(size + 64, np.uint8)
+    try:
+        raw = np.zeros(size + 64, np.uint8)
+    except (MemoryError, ValueError):
+        raise FleetError(f"there is no memory for an arena of {size:,} bytes") from None
     start = -raw.ctypes.data % 64
     return raw[start : start + size]
 
 
-def pack_matrix(matrix: torch.Tensor, nb: int, out: torch.Tensor) -> None:
-    """Store ``matrix [N, K]`` as ``[ceil(N / nb), K, nb]`` in ``out`` (flat, same dtype); the rest is zero."""
+def pack_matrix(matrix: torch.Tensor, nb: int, out: torch.Tensor, group: int = 1) -> None:
+    """Store ``matrix [N, K]`` as ``[ceil(N / nb), K, nb]`` in ``out`` (flat, same dtype); the rest is zero.
+
+    With a ``group`` g, which divides K, as ``[ceil(N / nb), K / g, nb, g]``.
+    """
     rows, columns = matrix.shape
     whole = rows // nb
+    if group > 1:
+        blocks = out.view(-1, columns // group, nb, group)
+        if whole:
+            blocks[:whole].copy_(matrix[: whole * nb].view(whole, nb, columns // group, group).transpose(1, 2))
+        if rows % nb:
+            blocks[whole].zero_()
+            blocks[whole, :, : rows % nb].copy_(matrix[whole * nb :].view(-1, columns // group, group).transpose(0, 1))
+        return
     blocks = out.view(-1, columns, nb)
     if whole:
         blocks[:whole].copy_(matrix[: whole * nb].view(whole, nb, columns).transpose(1, 2))
@@ -65,41 +80,51 @@ def pack_params(manifest: Mapping[str, Any], weights: Mapping[str, torch.Tensor]
     }  # fmt: skip
     arena = aligned_zeros(manifest["arenas"]["params"])
     whole = torch.from_numpy(arena)
-    for entry in manifest["params"]:
-        dtype = dtypes[entry["dtype"]]
-        pieces = []
-        for name in entry["names"]:
-            if name not in weights:
-                raise FleetError(f"the model has no weight named {name}, which the program needs")
-            piece = weights[name].detach()
-            if (piece.dtype, dtype) == (torch.bfloat16, torch.float32):
-                piece = piece.float()  # exact: the rotary frequencies of a model that was cast as a whole
-            if piece.dtype != dtype:
-                have = str(piece.dtype).removeprefix("torch.")
-                raise FleetError(f"the weight {name} is {have}, the program was compiled for {entry['dtype']}")
-            if piece.is_meta:
-                raise FleetError(f"the weight {name} has no data: a model made from its config alone cannot run")
-            pieces.append(piece.cpu())
-        axis = entry.get("concat", 0)
-        names = ", ".join(entry["names"])
-        try:
-            value = pieces[0] if len(pieces) == 1 else torch.cat(pieces, axis)
-        except RuntimeError:
-            raise FleetError(f"the weights {names} cannot be joined: their shapes differ") from None
-        shape = list(entry["shape"])
-        nb = entry.get("pack") or 0
-        padded = nb and len(shape) == 2 and value.dim() == 2
-        if padded and 0 <= shape[0] - value.shape[0] < nb:
-            shape[0] = value.shape[0]  # the last block is filled up with zeros
-        if list(value.shape) != shape:
-            raise FleetError(f"the weight {names} has the shape {list(value.shape)}, the program wants {shape}")
-        begin = entry["offset"]
-        target = whole[begin : begin + package.size_of(entry)].view(dtype)
-        if nb:
-            pack_matrix(value.contiguous(), nb, target)
-        else:
-            target.copy_(value.reshape(-1))
+    with stage("packing weights", len(manifest["params"])) as advance:
+        for entry in manifest["params"]:
+            _pack_param(entry, weights, whole, dtypes[entry["dtype"]])
+            advance()
     return arena
+
+
+def _pack_param(
+    entry: Mapping[str, Any], weights: Mapping[str, torch.Tensor], whole: torch.Tensor, dtype: torch.dtype
+) -> None:
+    """Put one parameter of the manifest in its place in the arena ``whole`` (uint8)."""
+    import torch
+
+    pieces = []
+    for name in entry["names"]:
+        if name not in weights:
+            raise FleetError(f"the model has no weight named {name}, which the program needs")
+        piece = weights[name].detach()
+        if (piece.dtype, dtype) == (torch.bfloat16, torch.float32):
+            piece = piece.float()  # exact: the rotary frequencies of a model that was cast as a whole
+        if piece.dtype != dtype:
+            have = str(piece.dtype).removeprefix("torch.")
+            raise FleetError(f"the weight {name} is {have}, the program was compiled for {entry['dtype']}")
+        if piece.is_meta:
+            raise FleetError(f"the weight {name} has no data: a model made from its config alone cannot run")
+        pieces.append(piece.cpu())
+    axis = entry.get("concat", 0)
+    names = ", ".join(entry["names"])
+    try:
+        value = pieces[0] if len(pieces) == 1 else torch.cat(pieces, axis)
+    except RuntimeError:
+        raise FleetError(f"the weights {names} cannot be joined: their shapes differ") from None
+    shape = list(entry["shape"])
+    nb = entry.get("pack") or 0
+    padded = nb and len(shape) == 2 and value.dim() == 2
+    if padded and 0 <= shape[0] - value.shape[0] < nb:
+        shape[0] = value.shape[0]  # the last block is filled up with zeros
+    if list(value.shape) != shape:
+        raise FleetError(f"the weight {names} has the shape {list(value.shape)}, the program wants {shape}")
+    begin = entry["offset"]
+    target = whole[begin : begin + package.size_of(entry)].view(dtype)
+    if nb:
+        pack_matrix(value.contiguous(), nb, target, entry.get("group") or 1)
+    else:
+        target.copy_(value.reshape(-1))
 
 
 @functools.cache
@@ -116,7 +141,7 @@ def device(name: str) -> Any:
     except Exception as error:
         reason = str(error).splitlines()[0].split("; ")
         text = "; ".join(part for part in reason if ".c:" not in part) or reason[0]
-        raise FleetError(f"the driver of the device {name} is not available: {text}") from None
+        raise FleetError(f"the driver of the device {name} is not available: {text.rstrip(': ')}") from None
 
 
 @dataclass
@@ -175,6 +200,8 @@ class Executable:
         self.params: np.ndarray | None = None
         self.steps = 0
         self.launches = 0
+        self.cached = False
+        """Whether it came from the compilation cache."""
         self._call: _Call | None = None
         self._epoch = 0
 

@@ -38,14 +38,19 @@ def find(name: str) -> Path:
 _ERROR = re.compile(r"(?:^|: )error: (.*)$")
 
 
+def sentence(message: str) -> str:
+    """The first line of a diagnostic as one of our sentences; advice to users of MLIR's own tools goes."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return lines[0].partition(". If this is intended")[0].rstrip(".") if lines else ""
+
+
 def first_error(stderr: str) -> str:
     """The first diagnostic of a tool's standard error, without its location."""
     for line in stderr.splitlines():
         match = _ERROR.search(line)
         if match and match.group(1).strip():
-            return match.group(1).strip().rstrip(".")
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else ""
+            return sentence(match.group(1))
+    return sentence(stderr)
 
 
 def run(name: str, arguments: Sequence[str], text: str | None = None) -> str:
@@ -75,14 +80,18 @@ def _hash_file(path: str, size: int, mtime: int) -> str:
     return digest.hexdigest()
 
 
-def version() -> str:
-    """A hash that changes whenever the tools, the shared library of Fleet or this package change."""
+def hash_files(files: Sequence[Path]) -> str:
+    """A hash of some files and of this package's own Python files."""
     digest = hashlib.sha256()
-    for name in ("fleet-opt", "fleet-translate"):
-        path = find(name).resolve()
+    for path in files:
         stat = path.stat()
         digest.update(_hash_file(str(path), stat.st_size, stat.st_mtime_ns).encode())
     for source in sorted(PACKAGE.rglob("*.py")):
         digest.update(source.relative_to(PACKAGE).as_posix().encode())
         digest.update(source.read_bytes())
     return digest.hexdigest()
+
+
+def version() -> str:
+    """A hash that changes whenever the tools or this package change."""
+    return hash_files([find(name).resolve() for name in ("fleet-opt", "fleet-translate")])

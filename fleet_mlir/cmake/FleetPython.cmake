@@ -109,6 +109,9 @@ declare_mlir_dialect_python_bindings(ADD_TO_PARENT FleetPythonSources
 declare_mlir_python_extension(FleetPythonSources.SiteInit MODULE_NAME _site_initialize_0
   ADD_TO_PARENT FleetPythonSources ROOT_DIR "${CMAKE_CURRENT_SOURCE_DIR}/lib"
   SOURCES SiteInitialize.cpp PRIVATE_LINK_LIBS LLVM)
+declare_mlir_python_extension(FleetPythonSources.Extension MODULE_NAME _fleet
+  ADD_TO_PARENT FleetPythonSources ROOT_DIR "${CMAKE_CURRENT_SOURCE_DIR}/lib"
+  SOURCES FleetExtension.cpp PRIVATE_LINK_LIBS LLVM)
 
 # --- the one library that holds the C API ----------------------------------
 # add_mlir_python_common_capi_library() needs aggregate objects, which packaged

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 from typing import Any
 
 import torch
 from torch import nn
-from torch_mlir.extras.fx_decomp_util import get_decomposition_table
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from ..errors import FleetError
-from .graph import tidy
-from .lowering import Argument, lower
+from .graph import Argument, decompose, tidy
 from .patching import Step, patched, run_step
 
 DTYPES = (torch.bfloat16, torch.float32)
@@ -39,13 +40,25 @@ def meta_model(config: PretrainedConfig, dtype: torch.dtype | None = None) -> Pr
             model = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
     except FleetError:
         raise
-    except ValueError as error:
+    except Exception as error:  # whatever a configuration that nobody has vouched for makes a model do
         kind = getattr(config, "model_type", type(config).__name__)
-        reason = " ".join(str(error).split())
+        if "Unrecognized configuration class" in str(error):
+            raise FleetError(f"transformers has no causal language model of type {kind!r}") from error
+        reason = " ".join(str(error).split()) if isinstance(error, ValueError | RuntimeError) else repr(error)
         raise FleetError(
             f"transformers makes no causal language model of type {kind!r}: {reason[:200].rstrip('. ')}"
         ) from error
     return model.eval().requires_grad_(False)
+
+
+def check_shapes(model: nn.Module) -> None:
+    """Raise unless every parameter has elements: sizes of zero are a mistake in a configuration, which no kernel can be made of."""
+    for name, tensor in model.named_parameters():
+        if tensor.numel() == 0:
+            raise FleetError(f"the parameter {name} has the shape {list(tensor.shape)}, which has no elements")
+    layers = getattr(model.config, "num_hidden_layers", 1)
+    if not isinstance(layers, int) or layers < 1:
+        raise FleetError(f"the configuration has {layers!r} layers, and a model needs one at least")
 
 
 def named_weights(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -110,9 +123,14 @@ def export_step(
     steps: list[Step] = []
     step = _Exported(model, list(weights), context, steps)
     training = model.training
+    # torch logs the stack of an operation that fails, which becomes one sentence here.
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
     try:
         model.eval()
-        with torch.no_grad(), patched(model):
+        # A failing export prints the graph that it has come to.
+        with torch.no_grad(), patched(model), contextlib.redirect_stderr(io.StringIO()):
             inputs = (index(tokens), index(tokens), index(tokens), index(out_rows), list(weights.values()))
             program = torch.export.export(step, inputs, strict=False)
     except FleetError:
@@ -124,8 +142,13 @@ def export_step(
         if cause is not None:
             raise cause from error
         reason = " ".join(str(error).split()) or type(error).__name__
+        if "data-dependent" in reason:
+            raise FleetError(
+                f"model type {model_type!r} branches on a value that only a run knows, and a step is one fixed sequence of operations"
+            ) from error
         raise FleetError(f"torch.export cannot trace model type {model_type!r}: {reason[:300].rstrip('. ')}") from error
     finally:
+        log.setLevel(level)
         model.train(training)
     layers = sorted(steps[-1].layers)
     expected = getattr(model.config, "num_hidden_layers", len(layers))
@@ -136,8 +159,13 @@ def export_step(
         )
     if not steps[-1].gathered:
         raise FleetError(f"model type {model_type!r} does not call its base model, so its head cannot be cut off")
-    program = program.run_decompositions(get_decomposition_table())
-    graph = program.graph_module.graph
+    for node in program.graph.nodes:
+        if any(isinstance(size, torch.SymInt) for size in getattr(node.meta.get("val"), "shape", ())):
+            raise FleetError(
+                f"model type {model_type!r} makes a tensor whose shape depends on values ({node.target}), "
+                "and every shape of a step has to be fixed"
+            )
+    graph = decompose(program)
     arguments = [Argument("input", n) for n in ("tokens", "positions", "slots", "out_rows")] + [
         Argument("param", n) for n in weights
     ]
@@ -168,6 +196,8 @@ def import_step(
     a model has its own. tokens, positions and slots are `tensor<Txi32>`, out_rows `tensor<Oxi32>`, the results logits
     `tensor<OxVxf32>` and ids `tensor<Oxi32>`.
     """
+    from .lowering import lower  # torch-mlir, which a model that is compiled already does not need
+
     _positive(tokens=tokens, slots=slots, context=context, out_rows=out_rows)
     if out_rows > tokens:
         raise FleetError(f"{out_rows} rows of logits are asked of a step of {tokens} tokens")
@@ -177,6 +207,7 @@ def import_step(
         model = model_or_config
     else:
         raise FleetError(f"a transformers config or model is needed, not {type(model_or_config).__name__}")
+    check_shapes(model)
     limit = getattr(model.config, "max_position_embeddings", None)
     if isinstance(limit, int) and context > limit:
         raise FleetError(f"a context of {context} is more than the model's {limit} positions")

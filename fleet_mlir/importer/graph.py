@@ -1,4 +1,4 @@
-"""Tidy an exported graph, so that only views stand between the linear layers and Fleet's named operations.
+"""Decompose and tidy an exported graph, so that only views stand between the linear layers and Fleet's named operations.
 
 Hugging Face moves heads before rows and back; the named operations want rows first. Every value is therefore kept as a node and
 a permutation not yet done. Slices and element-wise operations act on the node, two permutations cancel, and a permutation is
@@ -7,6 +7,7 @@ written out only where a user really needs it. Chains of views become one view; 
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,87 @@ _VIEWS = {
     aten.squeeze.default,
 }
 _SPLITS = {aten.split.Tensor, aten.split_with_sizes.default, aten.chunk.default}
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An attribute of one function argument: `kind` is "input" or "param"."""
+
+    kind: str
+    name: str
+
+
+def _key(value: Any) -> Any:
+    """What a decomposition depends on: of a tensor its type and layout, of anything else itself."""
+    if isinstance(value, torch.Tensor):
+        return ("tensor", value.dtype, tuple(value.shape), value.stride())
+    if isinstance(value, list | tuple):
+        return (type(value).__name__, *map(_key, value))
+    if isinstance(value, dict):
+        return tuple((name, _key(item)) for name, item in value.items())
+    return (type(value).__name__, value)
+
+
+def _trace(target: Any, args: Any, kwargs: Any, table: dict) -> Graph:
+    """The decomposition of one call on fake values; its placeholders are the tensors among the arguments, in order."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+    from torch.utils import _pytree as pytree
+
+    flat, spec = pytree.tree_flatten((args, kwargs))
+    tensors = [x for x in flat if isinstance(x, torch.Tensor)]
+
+    def call(*values: torch.Tensor) -> Any:
+        given = iter(values)
+        arguments, options = pytree.tree_unflatten(
+            [next(given) if isinstance(x, torch.Tensor) else x for x in flat], spec
+        )
+        return target(*arguments, **options)
+
+    with torch.no_grad():
+        return make_fx(call, decomposition_table=table)(*tensors).graph
+
+
+def decompose(program: torch.export.ExportedProgram) -> Graph:
+    """The graph of a program in the operations that torch-mlir lowers.
+
+    The same as `program.run_decompositions`, which traces the whole program once more; here each different operation is traced
+    once, however many layers there are. Only a program that writes into a tensor needs all of it, for then operations depend
+    on each other by more than their values.
+    """
+    from torch_mlir.extras.fx_decomp_util import get_decomposition_table
+
+    table = get_decomposition_table()
+    calls = [n for n in program.graph.nodes if n.op == "call_function" and isinstance(n.target, torch._ops.OpOverload)]
+    if any(n.target._schema.is_mutable for n in calls) or any(n.op == "get_attr" for n in program.graph.nodes):
+        return program.run_decompositions(table).graph_module.graph
+    known: dict[Any, Graph] = {}
+    new, env = Graph(), {}
+    for node in program.graph.nodes:
+        if node.target is operator.getitem and isinstance(env[node.args[0]], list | tuple):
+            env[node] = env[node.args[0]][node.args[1]]
+            continue
+        if not isinstance(node.target, torch._ops.OpOverload) or node.target.namespace == "fleet":
+            env[node] = new.node_copy(node, env.__getitem__)
+            continue
+        args, kwargs = map_arg((node.args, node.kwargs), lambda n: n.meta["val"])
+        key = (node.target, _key(args), _key(kwargs))
+        if key not in known:
+            known[key] = _trace(node.target, args, kwargs, table)
+        inputs: list[Node] = []
+        map_arg((node.args, node.kwargs), inputs.append)
+        inner: dict[Node, Node] = {}
+        for part in known[key].nodes:
+            if part.op == "placeholder":
+                inner[part] = env[inputs[len(inner)]]
+            elif part.op == "output":
+                env[node] = map_arg(part.args[0], inner.__getitem__)
+            else:
+                inner[part] = new.node_copy(part, inner.__getitem__)
+                # Where it comes from is the node's own matter, not that of the first of its kind.
+                inner[part].meta |= {k: v for k, v in node.meta.items() if k in ("stack_trace", "nn_module_stack")}
+    new.eliminate_dead_code()
+    new.lint()
+    return new
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ torch-mlir and Fleet's own tools stand on different versions of LLVM, so they me
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
 
 from torch.fx import Graph
 from torch_mlir import ir
@@ -18,6 +18,7 @@ from torch_mlir.extras.fx_importer import FxImporter
 from torch_mlir.passmanager import PassManager
 
 from ..errors import FleetError
+from .graph import Argument
 
 PASSES = (
     "builtin.module(torchdynamo-export-to-torch-backend-pipeline,"
@@ -29,14 +30,11 @@ PASSES = (
 SCALARS = {"rms_norm": ("eps",), "layer_norm": ("eps",), "attention": ("layer", "scale")}
 
 _PREFIX = "torch.fleet."
-
-
-@dataclass(frozen=True)
-class Argument:
-    """An attribute of one function argument: `kind` is "input" or "param"."""
-
-    kind: str
-    name: str
+# What torch-mlir says of an operation that it cannot lower.
+_CUSTOM = re.compile(r"'torch\.operator'.*?name = \"torch\.([\w.]+)\"")
+_ILLEGAL = re.compile(r"failed to legalize operation 'torch\.((?:aten|prims)\.[\w.]+)'")
+_OURS = ("patching.py", "export.py", "graph.py")
+_FILE = re.compile(r'"(?:[^"]*/)?([^"/]+)":(\d+)')
 
 
 def _walk(block: ir.Block):
@@ -101,6 +99,28 @@ def outline_operators(module: ir.Module) -> None:
         op.erase()
 
 
+def _refusal(error: Exception, module: ir.Module) -> FleetError:
+    """What torch-mlir refuses: the operation and the line of the model where that is known."""
+    found = list(getattr(error, "error_diagnostics", ()))
+    reason = " ".join((found[0].message if found else str(error)).split())
+    operation = _CUSTOM.search(reason) or _ILLEGAL.search(reason)
+    name, location = (operation.group(1), str(found[0].location)) if operation else ("", "")
+    if not operation and "'torch.constant." in reason:
+        # A constant is left because what uses it is, in a module whose other operations are converted.
+        step = next(op for op in module.body.operations if op.operation.name == "func.func" and op.regions[0].blocks)
+        left = [op.operation for op in _walk(step.regions[0].blocks[0])]
+        left = [op for op in left if op.name.startswith(("torch.aten.", "torch.prims."))]
+        if left:
+            name, location = left[0].name.removeprefix("torch."), str(left[0].location)
+    if not name:
+        return FleetError(f"torch-mlir cannot lower this model: {reason[:300].rstrip('. ')}")
+    lines = [(file, line) for file, line in _FILE.findall(location) if file not in _OURS]
+    where = f" ({lines[0][0]}, line {lines[0][1]})" if lines else ""
+    return FleetError(
+        f"the model uses the operation {name}{where}, which has no lowering to linalg, so it has to be written without it"
+    )
+
+
 def lower(graph: Graph, arguments: list[Argument], attributes: dict[str, int]) -> str:
     """The text of the raw phase: `graph` as @step, its placeholders marked by `arguments`, `fleet.*` integers on the module."""
     context = ir.Context()
@@ -114,8 +134,7 @@ def lower(graph: Graph, arguments: list[Argument], attributes: dict[str, int]) -
             outline_operators(module)
             PassManager.parse(PASSES).run(module.operation)
         except (ir.MLIRError, NotImplementedError) as error:
-            reason = " ".join(str(error).split())
-            raise FleetError(f"torch-mlir cannot lower this model: {reason[:300].rstrip('. ')}") from error
+            raise _refusal(error, importer.module) from error
         step = next(
             op
             for op in module.body.operations

@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedModel
+from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
 from ..errors import FleetError
 from ..importer.export import check_dtype, meta_model, model_dtype, named_weights
+from ..known import model_path
 from . import gguf, safetensors
 
 __all__ = ["LoadedModel", "Weights", "load"]
@@ -57,14 +58,14 @@ class LoadedModel:
 
 
 def load(what: str | os.PathLike[str] | PreTrainedModel, dtype: torch.dtype | None = None) -> LoadedModel:
-    """Take in a folder, a GGUF file or a transformers model object; weights come in `dtype`, or in the checkpoint's own type."""
+    """Take in a folder, a GGUF file, the name ``smollm2`` or a transformers model object; weights come in `dtype`, or in the checkpoint's own type."""
     if dtype is not None:
         check_dtype(dtype)
     if isinstance(what, nn.Module):
         return _from_object(what, dtype)
     if not isinstance(what, (str, os.PathLike)):
         raise FleetError(f"a path or a transformers model is needed, not {type(what).__name__}")
-    path = Path(what)
+    path = Path(model_path(str(what)) if str(what) == "smollm2" else what)
     if path.is_dir():
         if not (path / "config.json").exists():
             files = sorted(path.glob("*.gguf"))
@@ -224,33 +225,25 @@ def _renamed(
 
 
 def _from_gguf(path: Path, dtype: torch.dtype | None) -> LoadedModel:
-    architecture, count = gguf.check(path)
+    file = gguf.read(path)
     dtype = dtype or torch.bfloat16
-    folder, name = str(path.parent), path.name
-    try:
-        config = AutoConfig.from_pretrained(folder, gguf_file=name, trust_remote_code=False, local_files_only=True)
-    except Exception as error:
-        if "not supported" in str(error) or "Unrecognized" in str(error):
-            raise FleetError(f"{path} has the unknown architecture {architecture[:60]!r}") from error
-        raise FleetError(f"the configuration of {path} cannot be read: {_one_line(error)}") from error
-    model = _build(config, dtype, count, str(path))
-    try:
-        tensors = _gguf_tensors(path, model, dtype)
-    except Exception as error:
-        raise FleetError(f"the tensors of {path} cannot be read: {_one_line(error)}") from error
-    stored = {n: ((lambda t=t: t), tuple(t.shape), t.dtype) for n, t in tensors.items()}
-    weights = _assemble(model, stored, str(path))
-    return LoadedModel(config, weights, _tokenizer(path.parent, gguf_file=name), dtype, _factory(config, dtype))
-
-
-def _gguf_tensors(path: Path, model: PreTrainedModel, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    from transformers import modeling_gguf_pytorch_utils as reading
-
-    # The reader has no switch for its progress bar.
-    with mock.patch.object(reading, "tqdm", lambda values, **_: values):
-        return reading.load_gguf_checkpoint(str(path), return_tensors=True, model_to_load=model, torch_dtype=dtype)[
-            "tensors"
-        ]
+    options = {"gguf_file": path.name, "trust_remote_code": False, "local_files_only": True}
+    with gguf.reading(file):
+        try:
+            config = AutoConfig.from_pretrained(str(path.parent), **options)
+        except Exception as error:
+            if "not supported" in str(error) or "Unrecognized" in str(error):
+                raise FleetError(f"{path} has the unknown architecture {file.architecture[:60]!r}") from error
+            raise FleetError(f"the configuration of {path} cannot be read: {_one_line(error)}") from error
+        model = _build(config, dtype, len(file.tensors), str(path))
+        try:
+            tensors = load_gguf_checkpoint(str(path), return_tensors=True, model_to_load=model, torch_dtype=dtype)
+        except Exception as error:
+            raise FleetError(f"the tensors of {path} cannot be read: {_one_line(error)}") from error
+        stored = {n: ((lambda t=t: t), tuple(t.shape), t.dtype) for n, t in tensors["tensors"].items()}
+        weights = _assemble(model, stored, str(path))
+        tokenizer = _tokenizer(path.parent, gguf_file=path.name)
+    return LoadedModel(config, weights, tokenizer, dtype, _factory(config, dtype))
 
 
 def _from_object(model: nn.Module, dtype: torch.dtype | None) -> LoadedModel:

@@ -172,3 +172,60 @@ def test_what_is_not_supported_is_said_in_one_sentence(config, options, words):
     with pytest.raises(FleetError, match=words) as caught:
         import_step(config, **{**SIZES, **options})
     assert "\n" not in str(caught.value) and not str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_operations_traced_once_give_what_a_trace_of_the_whole_gives(monkeypatch, name, dtype):
+    from torch_mlir.extras.fx_decomp_util import get_decomposition_table
+
+    from fleet_mlir.importer import export
+
+    options = dict(tokens=3, slots=2, context=16, out_rows=2, dtype=dtype)
+    mine = import_step(CONFIGS[name], **options)
+    whole = []
+
+    def decompose(program):
+        whole.append(program)
+        return program.run_decompositions(get_decomposition_table()).graph_module.graph
+
+    monkeypatch.setattr(export, "decompose", decompose)
+    assert import_step(CONFIGS[name], **options) == mine
+    assert whole
+
+
+def test_a_model_that_writes_into_a_tensor_is_traced_as_a_whole(monkeypatch):
+    """The write is made a value, as in the same model without one."""
+    from transformers.models.llama.modeling_llama import LlamaMLP
+
+    def written(self, x):
+        y = x * 2
+        y[..., :4].add_(1)
+        return y
+
+    def plain(self, x):
+        y = x * 2
+        return torch.cat((y[..., :4] + 1, y[..., 4:]), -1)
+
+    ops = []
+    for forward in (written, plain):
+        monkeypatch.setattr(LlamaMLP, "forward", forward)
+        text = import_step(LlamaConfig(**SMALL), tokens=2, slots=1, context=16, dtype=torch.float32)
+        ops.append({op for op in re.findall(r"arith\.\w+", text)})
+    assert ops[0] >= ops[1]
+    assert "arith.addf" in ops[0]
+
+
+def test_lines_of_the_model_are_named_not_those_of_the_first_of_their_kind(monkeypatch):
+    """Two layers, the second with an operation that cannot be lowered."""
+    from transformers.models.llama.modeling_llama import LlamaMLP
+
+    forward, calls = LlamaMLP.forward, []
+
+    def second(self, x):
+        calls.append(self)
+        return forward(self, x) if len(calls) == 1 else torch.special.bessel_j0(x)
+
+    monkeypatch.setattr(LlamaMLP, "forward", second)
+    with pytest.raises(FleetError, match=r"aten.special_bessel_j0 \(modeling_llama.py, line \d+\), which has no lowering"):
+        import_step(LlamaConfig(**SMALL), tokens=2, slots=1, context=16, dtype=torch.float32)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fleet_mlir import FleetError, cache, package
-from fleet_mlir.compiler import check_phase, check_shape, target_option
+from fleet_mlir.compiler import check_phase, check_shape, target_pass
 from fleet_mlir.llm import TextStream
 from fleet_mlir.runtime import Executable, State, aligned_zeros, pack_matrix, pack_params
 
@@ -247,11 +247,11 @@ def test_cache(tmp_path, monkeypatch):
 
 
 def test_options():
-    assert target_option("cpu") == "--fleet-set-target=target=cpu"
-    assert target_option("cpu:8x4") == "--fleet-set-target=target=cpu chiplets=8 workers=4"
+    assert target_pass("cpu") == "fleet-set-target{target=cpu}"
+    assert target_pass("cpu:8x4") == "fleet-set-target{target=cpu chiplets=8 workers=4}"
     for wrong in ("", "cpu:", "cpu:8", "cpu:0x4", "a b"):
         with pytest.raises(FleetError):
-            target_option(wrong)
+            target_pass(wrong)
     with pytest.raises(FleetError, match="unknown phase"):
         check_phase("tile")
     assert check_shape(8, 2, 16, None) == 2
