@@ -16,12 +16,14 @@ def GPUDriver : Pass<"fleet-gpu-driver", "::mlir::ModuleOp"> {
     it exceeds the target's lds, or if the tables are missing.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
-                           "::mlir::gpu::GPUDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::gpu::GPUDialect", "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::scf::SCFDialect"];
   let options = [Option<"omitWait", "omit-wait", "int64_t", "-1",
                         "for tests: leave out one wait, by its index in @waits">,
                  Option<"cacheTables", "cache-tables", "bool", "false",
-                        "copy the tables of the schedule to LDS first">];
+                        "copy the tables of the schedule to LDS first">,
+                 Option<"stamps", "stamps", "bool", "false",
+                        "every cu task leaves four cycle counts in the work arena">];
 }
 
 def GPULowerNamedOps : Pass<"fleet-gpu-lower-named-ops", "::mlir::gpu::GPUModuleOp"> {

@@ -28,6 +28,8 @@ namespace fleet {
 struct NVGPUToLLVMOptions : PassPipelineOptions<NVGPUToLLVMOptions> {
   Option<int64_t> pollBudget{*this, "poll-budget", llvm::cl::desc("polls after which a wait gives up"),
                              llvm::cl::init(1 << 22)};
+  Option<bool> stamps{*this, "stamps", llvm::cl::desc("leave cycle counts of every cu task in the work arena"),
+                      llvm::cl::init(false)};
 };
 
 /// The kernel phase to the LLVM dialect, for NVIDIA GPUs.

@@ -11,6 +11,8 @@
 #include "fleet/IR/Fleet.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "llvm/Support/MathExtras.h"
 
 namespace mlir::fleet {
 #define GEN_PASS_DEF_GPUDRIVER
@@ -21,6 +23,8 @@ using namespace mlir;
 using namespace mlir::fleet;
 using namespace mlir::fleet::gpugen;
 
+/// Cycle counts of a cu task: reached, events over, body done, signalled.
+static constexpr int64_t kStamps = 4;
 static constexpr StringRef kArenas[] = {"params", "state", "work", "input", "output"};
 
 namespace {
@@ -36,6 +40,8 @@ struct Kernel {
   bool cachesTables = false;
   /// Entries of the longest queue.
   int64_t longest = 0;
+  /// Where in the work arena each cu task leaves its stamps, if it does.
+  std::optional<int64_t> stamps;
 
   int64_t workersOfChiplet() const { return workers / chiplets; }
 };
@@ -228,6 +234,12 @@ struct Walk {
     Value expired = e.shared("expired", inWorkgroupMemory({2}, e.b.getI32Type()));
     e.forOneThread(
         [&] { memref::StoreOp::create(e.b, e.loc, e.i32(0), expired, e.index(0)); });
+    Value stamps;
+    memref::GlobalOp entries = kernel.cuTasks;
+    if (kernel.stamps)
+      stamps = cpu::viewAt(e, work, *kernel.stamps,
+                           MemRefType::get({entries.getType().getDimSize(0), kStamps}, e.b.getI64Type(),
+                                           MemRefLayoutAttrInterface(), global));
     Value cuTasks = table(kernel.cuTasks), queues = table(kernel.queues);
     Value deviceTasks = cache(kernel.deviceTasks), waits = cache(kernel.waits);
     Value arrivals = cache(kernel.arrivals);
@@ -243,6 +255,18 @@ struct Walk {
     Value worker = e.addIndex(e.mulIndex(chiplet, kernel.workersOfChiplet()), rank);
     e.ifThen(known, [&] {
       Value first = entry(queues, worker), last = entry(queues, e.addIndex(worker, 1));
+      Value queueBegin = kernel.cachesTables ? first : e.index(0);
+      auto stamp = [&](Value cuTask, int64_t which) {
+        if (!stamps)
+          return;
+        e.forOneThread([&] {
+          Value now = LLVM::CallIntrinsicOp::create(e.b, e.loc, e.b.getI64Type(),
+                                                    e.b.getStringAttr("llvm.readcyclecounter"), ValueRange())
+                          .getResult(0);
+          memref::StoreOp::create(e.b, e.loc, now, stamps,
+                                  ValueRange{e.addIndex(queueBegin, cuTask), e.index(which)});
+        });
+      };
       if (kernel.cachesTables) {
         cuTasks = cacheQueue(cuTasks, first, last);
         last = arith::SubIOp::create(e.b, e.loc, last, first);
@@ -259,6 +283,7 @@ struct Walk {
           },
           [&](OpBuilder &, Location, ValueRange carried) {
             Value cuTask = carried[0];
+            stamp(cuTask, 0);
             Value task = entry(cuTasks, {cuTask, e.index(0)});
             Value lo = entry(cuTasks, {cuTask, e.index(1)});
             Value hi = entry(cuTasks, {cuTask, e.index(2)});
@@ -279,13 +304,16 @@ struct Walk {
               return SmallVector<Value>();
             });
             Value goesOn = compare(arith::CmpIPredicate::eq, e.load(expired, e.index(0)), e.i32(0));
+            stamp(cuTask, 1);
             e.ifThen(goesOn, [&] {
               SmallVector<Value> operands(step.getArguments().take_front(5));
               operands.append({task, lo, hi, worker});
               func::CallOp::create(e.b, e.loc, kernel.dispatch, operands);
+              stamp(cuTask, 2);
               Value now = SignalOp::create(
                   e.b, e.loc, e.b.getI32Type(), scope(TaskScope::Chiplet), events,
                   e.addIndex(e.mulIndex(task, kernel.chiplets), chiplet));
+              stamp(cuTask, 3);
               if (kernel.isFlat)
                 return;
               Value all = arith::MulIOp::create(e.b, e.loc, epoch, e.load(arrivals, {task, chiplet}));
@@ -332,6 +360,18 @@ void GPUDriver::runOnOperation() {
     function.erase();
   setWorkgroup(gpuModule, {256, target.getBackend() == Backend::ROCDL ? 64 : 32});
   FailureOr<Kernel> kernel = findKernel(gpuModule);
+  if (succeeded(kernel) && stamps) {
+    // After everything else of the work arena, and the manifest says where.
+    OpBuilder b(&getContext());
+    int64_t begin = llvm::alignTo(arenas.getAs<IntegerAttr>("work").getInt(), kArenaAlignment);
+    kernel->stamps = begin;
+    NamedAttrList sizes(arenas), entries(manifest);
+    sizes.set("work", b.getI64IntegerAttr(begin + kernel->cuTasks.getType().getDimSize(0) * kStamps * 8));
+    arenas = sizes.getDictionary(&getContext());
+    entries.set("arenas", arenas);
+    entries.set("stamps", b.getI64IntegerAttr(begin));
+    module->setAttr("fleet.manifest", entries.getDictionary(&getContext()));
+  }
   if (failed(kernel) || failed(placeMemory(*kernel, arenas, target.getLds())))
     return signalPassFailure();
   addProducers(*kernel);

@@ -19,6 +19,7 @@ using namespace mlir;
 void mlir::fleet::buildNVGPUToLLVMPipeline(OpPassManager &manager, const NVGPUToLLVMOptions &options) {
   GPUDriverOptions driver;
   driver.cacheTables = true;
+  driver.stamps = options.stamps;
   manager.addPass(createGPUDriver(driver));
   {
     auto &kernel = manager.nest<gpu::GPUModuleOp>();
