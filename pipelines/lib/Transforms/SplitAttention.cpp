@@ -19,7 +19,7 @@ namespace {
 /// Positions of a part below which its fixed costs outweigh the reading.
 constexpr int64_t kLeastPositions = 64;
 /// Every reader of the merged result reads all parts: more cost more than they save.
-constexpr int64_t kMostParts = 8;
+constexpr int64_t kMostParts = 16;
 
 struct SplitAttention : impl::SplitAttentionBase<SplitAttention> {
   void runOnOperation() override {

@@ -63,7 +63,7 @@ def SplitAttention : Pass<"fleet-split-attention", "ModuleOp"> {
   let description = [{
     From: `fleet.attention` on tensors. To: `fleet.attention_partial` and
     `fleet.attention_merge`, with as many parts as workers for each key/value head,
-    at most 8, of at least 64 positions. Leaves attention whole where one part is
+    at most 16, of at least 64 positions. Leaves attention whole where one part is
     enough or the target is a CPU.
   }];
   let dependentDialects = ["fleet::FleetDialect", "tensor::TensorDialect"];

@@ -89,9 +89,19 @@ struct LowerTruncToBF16 : OpRewritePattern<arith::TruncFOp> {
 
   LogicalResult matchAndRewrite(arith::TruncFOp op, PatternRewriter &rewriter) const override {
     Type to = op.getType(), from = op.getIn().getType();
-    if (!getElementTypeOrSelf(to).isBF16() || !getElementTypeOrSelf(from).isF32())
+    if (!getElementTypeOrSelf(to).isBF16())
       return failure();
     Location loc = op.getLoc();
+    if (getElementTypeOrSelf(from).isF64()) {
+      // A constant of the model's source.
+      Type f32 = rewriter.getF32Type();
+      auto vector = dyn_cast<VectorType>(from);
+      Value narrower = arith::TruncFOp::create(rewriter, loc, vector ? Type(vector.clone(f32)) : f32, op.getIn());
+      rewriter.replaceOpWithNewOp<arith::TruncFOp>(op, to, narrower);
+      return success();
+    }
+    if (!getElementTypeOrSelf(from).isF32())
+      return failure();
     auto like = [&](unsigned width) -> Type {
       Type integer = rewriter.getIntegerType(width);
       auto vector = dyn_cast<VectorType>(to);

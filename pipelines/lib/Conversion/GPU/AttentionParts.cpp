@@ -132,8 +132,8 @@ void gpugen::lowerAttentionPartial(Emitter &e, AttentionPartialOp op) {
         for (int64_t u = 0; u < inFlight; ++u) {
           Value dot;
           for (int64_t i = 0; i < pieces; ++i) {
-            Value product = e.mul(query[h * pieces + i], e.widen(key[u * pieces + i]));
-            dot = dot ? e.add(dot, product) : product;
+            Value wide = e.widen(key[u * pieces + i]);
+            dot = dot ? e.fma(query[h * pieces + i], wide, dot) : e.mul(query[h * pieces + i], wide);
           }
           Value score = e.sumLanes(e.reduce(vector::CombiningKind::ADD, dot), 1, lanes);
           scores.push_back(choose(e, isInside[u], score, e.f32(kLowest)));

@@ -65,15 +65,18 @@ static void lower(Emitter &e, GatherOp op) {
   e.barrier();
 }
 
-/// body(row, threads of the row, its first column, step) for every row of `shape`
-/// but its last dimension: a row is a subgroup's, or the whole workgroup's if
-/// there are fewer rows than subgroups.
+/// Elements of a row that keep a whole workgroup busy: a shorter one is a
+/// subgroup's, even where there are fewer rows than subgroups.
+static constexpr int64_t kLongRow = 1024;
+
+/// body(row, whether it is the whole workgroup's) for every row of `shape` but
+/// its last dimension.
 static void forRows(Emitter &e, ArrayRef<int64_t> shape,
                     function_ref<void(SmallVector<Value>, bool)> body) {
   int64_t rows = 1;
   for (int64_t size : shape.drop_back())
     rows *= size;
-  if (rows >= e.workgroup.waves()) {
+  if (rows >= e.workgroup.waves() || shape.back() < kLongRow) {
     e.forWaves(rows, [&](Value i) { body(e.delinearize(i, shape.drop_back()), false); });
     return;
   }
@@ -330,14 +333,30 @@ static void lower(Emitter &e, ArgmaxOp op) {
     return {arith::SelectOp::create(e.b, e.loc, take, b[0], a[0]),
             arith::SelectOp::create(e.b, e.loc, take, b[1], a[1])};
   };
+  // Many loads at once: one worker reads the logits of a whole row.
+  constexpr int64_t kAtOnce = 8;
+  int64_t width = widthFor(size, {x}), round = width * kAtOnce * e.workgroup.threads;
   for (int64_t row = 0; row < rows; ++row) {
     Value r = e.index(row);
-    SmallVector<Value> best =
-        e.loop(e.thread(), e.index(size), e.workgroup.threads, {lowest, e.i32(INT32_MAX)},
-               [&](Value i, ValueRange carried) {
-                 Value at = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), i);
-                 return better({carried[0], carried[1]}, {e.load(x, {r, i}), at});
-               });
+    auto take = [&](Value value, Value at, ValueRange best) {
+      at = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), at);
+      return better({best[0], best[1]}, {value, at});
+    };
+    SmallVector<Value> best = {lowest, e.i32(INT32_MAX)};
+    best = e.loop(e.mulIndex(e.thread(), width), e.index(size / round * round), round, best,
+                  [&](Value i, ValueRange carried) {
+                    SmallVector<Value> loaded, next(carried);
+                    for (int64_t j = 0; j < kAtOnce; ++j)
+                      loaded.push_back(
+                          e.loadVector(x, {r, e.addIndex(i, j * width * e.workgroup.threads)}, width));
+                    for (int64_t j = 0; j < kAtOnce; ++j)
+                      for (int64_t k = 0; k < width; ++k)
+                        next = take(vector::ExtractOp::create(e.b, e.loc, loaded[j], k),
+                                    e.addIndex(i, j * width * e.workgroup.threads + k), next);
+                    return next;
+                  });
+    best = e.loop(e.addIndex(e.thread(), size / round * round), e.index(size), e.workgroup.threads, best,
+                  [&](Value i, ValueRange carried) { return take(e.load(x, {r, i}), i, carried); });
     best = e.combineThreads(best, better);
     e.forOneThread([&] { memref::StoreOp::create(e.b, e.loc, best[1], out, r); });
   }

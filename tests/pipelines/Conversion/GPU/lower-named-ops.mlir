@@ -13,15 +13,16 @@ gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 64 : i64}
     fleet.gather ins(%t, %i : memref<9x64xbf16>, memref<2xi32>) outs(%y : memref<2x64xbf16>)
     return
   }
-  // One row: the whole workgroup, 6 shuffles, then LDS.
+  // One long row: the whole workgroup, 6 shuffles, then LDS. All loads come first.
   // CHECK-LABEL: func @norm_of_one
+  // CHECK-COUNT-2: vector.load
   // CHECK-COUNT-6: gpu.shuffle  xor
   // CHECK: memref.store
   // CHECK: gpu.barrier
   // CHECK: math.sqrt
   // CHECK: gpu.barrier
-  func.func @norm_of_one(%x: memref<1x64xf32>, %w: memref<64xbf16>, %y: memref<1x64xbf16>) {
-    fleet.rms_norm ins(%x, %w : memref<1x64xf32>, memref<64xbf16>) outs(%y : memref<1x64xbf16>) {eps = 1.0e-5 : f64}
+  func.func @norm_of_one(%x: memref<1x2048xf32>, %w: memref<2048xbf16>, %y: memref<1x2048xbf16>) {
+    fleet.rms_norm ins(%x, %w : memref<1x2048xf32>, memref<2048xbf16>) outs(%y : memref<1x2048xbf16>) {eps = 1.0e-5 : f64}
     return
   }
   // Enough rows: a subgroup each, no LDS.
