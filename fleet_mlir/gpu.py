@@ -17,12 +17,12 @@ _BACKENDS = {
     "hip": ("rocm", "rocm-hsaco-fb", "hsaco", ("--iree-hal-target-device=hip", "--iree-rocm-target={chip}")),
 }
 
-# One dispatch with the five arenas, used in place (the tied results make state, work and output
-# read-write without a copy).
+# One dispatch with the five arenas, used in place (the tied results make all but the parameters
+# read-write without a copy). A launch takes one step, or several, each with the tokens of the last.
 _MODULE = """\
-#layout = #hal.pipeline.layout<constants = 1, bindings = [
+#layout = #hal.pipeline.layout<constants = {constants}, bindings = [
   #hal.pipeline.binding<storage_buffer, ReadOnly>, #hal.pipeline.binding<storage_buffer>,
-  #hal.pipeline.binding<storage_buffer>, #hal.pipeline.binding<storage_buffer, ReadOnly>,
+  #hal.pipeline.binding<storage_buffer>, #hal.pipeline.binding<storage_buffer>,
   #hal.pipeline.binding<storage_buffer>]>
 module @fleet {{
   hal.executable.source private @kernel <objects = <{{
@@ -36,14 +36,16 @@ module @fleet {{
     }} <workgroup_size = [{threads} : index, 1 : index, 1 : index], workgroup_local_memory = {shared}>
   }}
   util.func public @step(%params: !hal.buffer_view, %state: !hal.buffer_view, %work: !hal.buffer_view,
-                         %input: !hal.buffer_view, %output: !hal.buffer_view, %epoch: i32) {{
+                         %input: !hal.buffer_view, %output: !hal.buffer_view, %epoch: i32, %steps: i32) {{
 {imports}
-    %r:3 = flow.dispatch @kernel::@fleet_step(%epoch, %params_t, %state_t, %work_t, %input_t, %output_t)
-        : (i32, {params_t}, {state_t}, {work_t}, {input_t}, {output_t}) -> (%state_t, %work_t, %output_t)
+    %r:4 = flow.dispatch @kernel::@fleet_step({scalars}, %params_t, %state_t, %work_t, %input_t, %output_t)
+        : ({scalar_types}, {params_t}, {state_t}, {work_t}, {input_t}, {output_t})
+        -> (%state_t, %work_t, %input_t, %output_t)
     %s = hal.tensor.alias %r#0 : {state_t} to %state : !hal.buffer_view
     %w = hal.tensor.alias %r#1 : {work_t} to %work : !hal.buffer_view
-    %o = hal.tensor.alias %r#2 : {output_t} to %output : !hal.buffer_view
-    %x:3 = util.optimization_barrier %s, %w, %o : {state_t}, {work_t}, {output_t}
+    %i = hal.tensor.alias %r#2 : {input_t} to %input : !hal.buffer_view
+    %o = hal.tensor.alias %r#3 : {output_t} to %output : !hal.buffer_view
+    %x:4 = util.optimization_barrier %s, %w, %i, %o : {state_t}, {work_t}, {input_t}, {output_t}
     util.return
   }}
 }}
@@ -58,7 +60,9 @@ def module_text(backend: str, path: Path, manifest: Mapping[str, Any]) -> str:
         f'    %{name}_t = hal.tensor.import %{name} "{name}" : !hal.buffer_view -> {types[f"{name}_t"]}'
         for name in package.ARENAS
     )
+    scalars = ["%epoch", "%steps"][: 2 if manifest.get("most_steps", 1) > 1 else 1]
     return _MODULE.format(
+        constants=len(scalars), scalars=", ".join(scalars), scalar_types=", ".join("i32" for _ in scalars),
         target=target, format=kind, object=json.dumps(str(path)), workers=manifest["workers"],
         threads=manifest["threads"], shared=manifest.get("shared", 0), imports=imports, **types,
     )  # fmt: skip

@@ -219,9 +219,9 @@ static Value slice(OpBuilder &b, Location loc, Value value,
 /// Dimensions of the result on which an op may be tiled.
 static SmallVector<unsigned> tiledDims(Operation *op) {
   unsigned rank = cast<ShapedType>(op->getOperands().back().getType()).getRank();
-  if (isa<AttentionOp>(op))
+  if (isa<AttentionOp, AttentionMergeOp>(op))
     return {1};
-  if (isa<GatherOp, ArgmaxOp, AttentionPartialOp, AttentionMergeOp>(op))
+  if (isa<GatherOp, ArgmaxOp, AttentionPartialOp>(op))
     return {0};
   return llvm::to_vector(llvm::seq<unsigned>(0, rank - 1));
 }
@@ -251,8 +251,6 @@ static std::optional<unsigned> inputDim(Operation *op, unsigned i, unsigned dim)
     return i == 1 ? std::optional<unsigned>(0) : std::nullopt;
   if (isa<ArgmaxOp>(op))
     return 0;
-  if (isa<AttentionMergeOp>(op))
-    return 1;
   if (isa<RopeOp>(op))
     return i == 0 || dim == 0 ? std::optional<unsigned>(dim) : std::nullopt;
   if (isa<AttentionOp>(op))
@@ -332,6 +330,27 @@ static FailureOr<TilingResult> tile(AttentionPartialOp op, OpBuilder &b, ArrayRe
     types.push_back(out.getType());
   auto tiled = AttentionPartialOp::create(b, loc, types, inputs, part, out, op.getScaleAttr(), op.getPartsAttr());
   return TilingResult{{tiled}, SmallVector<Value>(tiled->getResults()), slices};
+}
+
+/// A tile takes whole groups of query heads, and all parts of their key/value heads.
+static FailureOr<TilingResult> tile(AttentionMergeOp op, OpBuilder &b, ArrayRef<OpFoldResult> offsets,
+                                    ArrayRef<OpFoldResult> sizes) {
+  Location loc = op.getLoc();
+  int64_t group = shapeOf(op.getInputs()[0])[2], parts = op.getParts();
+  auto size = getConstantIntValue(sizes[0]);
+  if (!size || *size % group)
+    return op.emitOpError("expected tiles of whole groups of ") << group << " query heads";
+  Value head = getValueOrCreateConstantIndexOp(b, loc, divide(b, loc, offsets[0], group));
+  Value first = arith::MulIOp::create(b, loc, head, arith::ConstantIndexOp::create(b, loc, parts));
+  Value input = slice(b, loc, op.getInputs()[0], {{0, first, b.getIndexAttr(*size / group * parts)}});
+  Value out = slice(b, loc, op.getOutputs()[0], {{1, offsets[0], sizes[0]}});
+  SmallVector<Type> types;
+  if (isa<RankedTensorType>(out.getType()))
+    types.push_back(out.getType());
+  auto tiled = AttentionMergeOp::create(b, loc, types, input, out, op.getPartsAttr());
+  return TilingResult{{tiled},
+                      SmallVector<Value>(tiled->getResults()),
+                      SmallVector<Operation *>{input.getDefiningOp(), out.getDefiningOp()}};
 }
 
 template <typename OpTy>

@@ -28,6 +28,10 @@ PartitionAttr choosePartition(func::FuncOp body, TargetAttr target) {
   }
   if (root.getDefiningOp<AttentionPartialOp>())
     return PartitionAttr::get(context, PartitionKind::Heads, shape[0], 1);
+  if (auto merge = root.getDefiningOp<AttentionMergeOp>()) {
+    int64_t group = cast<ShapedType>(merge.getInputs()[0].getType()).getDimSize(2);
+    return PartitionAttr::get(context, PartitionKind::Heads, shape[1] / group, group);
+  }
   bool contraction = !body.getOps<linalg::MatmulOp>().empty();
   if (contraction && shape.size() == 2) {
     // The widest tile that divides the columns: a tile is never partial.

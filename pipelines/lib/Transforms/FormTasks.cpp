@@ -36,11 +36,11 @@ bool isEmbedding(Operation *op) {
 }
 
 bool isAnchor(Operation *op) {
-  return isa<linalg::MatmulOp, AttentionOp, AttentionPartialOp, ArgmaxOp>(op) || isEmbedding(op);
+  return isa<linalg::MatmulOp, AttentionOp, AttentionPartialOp, AttentionMergeOp, ArgmaxOp>(op) || isEmbedding(op);
 }
 
 /// Cheap rows-only ops, computed again in every task that needs them.
-bool isPrologue(Operation *op) { return isa<RmsNormOp, LayerNormOp, RopeOp, GatherOp, AttentionMergeOp>(op) && !isEmbedding(op); }
+bool isPrologue(Operation *op) { return isa<RmsNormOp, LayerNormOp, RopeOp, GatherOp>(op) && !isEmbedding(op); }
 
 /// What may stand in a body beside anchors and prologues.
 bool isHelper(Operation *op) {

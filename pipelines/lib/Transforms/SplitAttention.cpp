@@ -18,7 +18,7 @@ namespace mlir::fleet {
 namespace {
 /// Positions of a part below which its fixed costs outweigh the reading.
 constexpr int64_t kLeastPositions = 64;
-/// Every reader of the merged result reads all parts: more cost more than they save.
+/// One worker merges the parts of a head: more cost more than they save.
 constexpr int64_t kMostParts = 16;
 
 struct SplitAttention : impl::SplitAttentionBase<SplitAttention> {

@@ -86,7 +86,7 @@ struct TileBodies : impl::TileBodiesBase<TileBodies> {
 
     SmallVector<int64_t> tileSizes;
     if (partition.getKind() == PartitionKind::Heads)
-      tileSizes = {partition.getSize()};
+      tileSizes = {partition.getSize()}; // the only dimension that attention is tiled on
     else
       tileSizes = {0, partition.getSize()};
     scf::SCFTilingOptions tiling;

@@ -197,7 +197,8 @@ def Fleet_AttentionMergeOp : Fleet_NamedOp<"attention_merge"> {
   let summary = "merges the parts of fleet.attention_partial";
   let description = [{
     Input `[G * parts] x T x (H / G) x (D + 4)` f32, output `TxHxD`. Rows whose parts
-    have no weight, those with slot < 0, give zeros. Parts are added in their order.
+    have no weight, those with slot < 0, give zeros. Parts are added in their order. Tiled by heads; a tile takes
+    whole groups of query heads.
 
     Example:
     ```mlir

@@ -9,7 +9,8 @@ def GPUDriver : Pass<"fleet-gpu-driver", "::mlir::ModuleOp"> {
     Input: a module of the kernel phase. Output: in its `gpu.module`, the bodies
     and @dispatch on `global` and `workgroup` memory and
     `gpu.func @fleet_step(params, state, work, input, output, epoch : i32)`, one
-    workgroup per worker. fleet.chiplet_id, worker_rank, wait and signal stay for
+    workgroup per worker; with `most-steps` above 1, and rows that all give a token,
+    a last argument `steps : i32`: step s has epoch + s and keeps its ids. fleet.chiplet_id, worker_rank, wait and signal stay for
     the target's event lowering and are collective: every thread of the
     workgroup executes them, except that a device signal is executed by one
     thread. Only the scratch of the bodies is known here to be in LDS: fails if
@@ -22,6 +23,8 @@ def GPUDriver : Pass<"fleet-gpu-driver", "::mlir::ModuleOp"> {
                         "for tests: leave out one wait, by its index in @waits">,
                  Option<"cacheTables", "cache-tables", "bool", "false",
                         "copy the tables of the schedule to LDS first">,
+                 Option<"mostSteps", "most-steps", "int64_t", "1",
+                        "steps that one launch may take, each with the tokens of the one before">,
                  Option<"stamps", "stamps", "bool", "false",
                         "every cu task leaves four cycle counts in the work arena">];
 }
@@ -95,11 +98,14 @@ def AMDGPULowerContractions : Pass<"fleet-amdgpu-lower-contractions", "::mlir::g
     Input: linalg.generic as `fleet-amdgpu-group-weights` makes it. Output: steps
     of 32 contracted elements, 16 bytes of weights a lane, by amdgpu.mfma 16x16x32
     (gfx950) or two of 16x16x16 (gfx942). Steps go round the waves, whose partial
-    sums are added through LDS in a fixed order. Other contractions are left to
-    the loops. Ends with a barrier.
+    sums are added through LDS in a fixed order. Ends with a barrier.
+    Each wave has a ring of 16 steps of weights on their way to its registers,
+    which does not stop between tiles; its head is asked for by the walk before
+    the waits of a task, as weights do not depend on activations (@streams says
+    where each case's stream begins). Other contractions are left to the loops.
   }];
   let dependentDialects = ["::mlir::amdgpu::AMDGPUDialect", "::mlir::arith::ArithDialect",
-                           "::mlir::gpu::GPUDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::gpu::GPUDialect", "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
   let options = [Option<"chipset", "chipset", "std::string", "\"gfx950\"", "the chip">];
 }

@@ -9,8 +9,12 @@
 #include "GroupWeights.h"
 
 #include "fleet/Conversion/GPUPasses.h"
+#include "fleet/IR/Fleet.h"
 
 #include "mlir/Dialect/AMDGPU/IR/AMDGPUDialect.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 
 namespace mlir::fleet {
@@ -26,18 +30,53 @@ using namespace mlir::fleet::gpugen;
 static constexpr int64_t kBlock = 16;
 /// Contracted elements of one step: a lane has a group of 8.
 static constexpr int64_t kStep = 32;
-/// Steps whose weights a wave has in flight.
-static constexpr int64_t kInFlight = 8;
+/// Steps whose weights a wave has in flight: 64 registers, 64 KiB of a CU.
+static constexpr int64_t kRing = 16;
+/// Slots of the ring that the walk asks for or leaves together.
+static constexpr int64_t kPart = 4;
 
 namespace {
 /// lhs `[T][K/8][8]`, rhs `[K/8][N][8]`, out `[T][N]`; all sizes are static.
 struct Contraction {
+  linalg::GenericOp op;
   Value lhs, rhs, out;
   int64_t rows, depth, columns;
 
   int64_t steps() const { return depth / kStep; }
   int64_t rowBlocks() const { return llvm::divideCeil(rows, kBlock); }
   int64_t columnBlocks() const { return columns / kBlock; }
+  /// Every wave has a step of each round; the last round may be one of fewer waves.
+  int64_t rounds(int64_t waves) const { return llvm::divideCeil(steps(), waves); }
+  /// Rounds that the ring holds: all turns of the ring are whole.
+  int64_t held(int64_t waves) const {
+    int64_t held = std::min(rounds(waves), kRing / columnBlocks());
+    while (rounds(waves) % held)
+      --held;
+    return held;
+  }
+  /// The argument of the body that the tile is cut from, and the tile's index.
+  BlockArgument weight() const {
+    auto tile = rhs.getDefiningOp<memref::SubViewOp>();
+    return tile ? dyn_cast<BlockArgument>(tile.getSource()) : BlockArgument();
+  }
+};
+
+/// The contractions of a body, in the order in which they run.
+struct Body {
+  func::FuncOp function;
+  scf::ForOp loop; // over the tiles; none: one tile
+  SmallVector<Contraction> contractions;
+  /// The walk asks for the head of the stream before it calls the body.
+  bool isAsked = false;
+
+  bool startsAtLo() {
+    if (!loop)
+      return true;
+    auto scaled = loop.getLowerBound().getDefiningOp<arith::MulIOp>();
+    Value lo = function.getArgument(function.getNumArguments() - 3);
+    return scaled && getConstantIntValue(scaled.getRhs()) == contractions.front().columns &&
+           scaled.getLhs() == lo && getConstantIntValue(loop.getStep()) == contractions.front().columns;
+  }
 };
 } // namespace
 
@@ -45,7 +84,7 @@ static std::optional<Contraction> match(linalg::GenericOp op) {
   if (op.getNumLoops() != 4 || op.getNumDpsInputs() != 2 || op.getNumDpsInits() != 1 ||
       !op.hasPureBufferSemantics())
     return std::nullopt;
-  Contraction c{op.getInputs()[0], op.getInputs()[1], op.getOutputs()[0], 0, 0, 0};
+  Contraction c{op, op.getInputs()[0], op.getInputs()[1], op.getOutputs()[0], 0, 0, 0};
   for (Value value : {c.lhs, c.rhs, c.out}) {
     auto type = cast<MemRefType>(value.getType());
     if (!type.hasStaticShape() || !cpu::isContiguousInLastDim(value))
@@ -62,7 +101,8 @@ static std::optional<Contraction> match(linalg::GenericOp op) {
     return std::nullopt;
   c.rows = lhs.getDimSize(0), c.depth = lhs.getDimSize(1) * kWeightGroup;
   c.columns = rhs.getDimSize(1);
-  if (lhs.getDimSize(2) != kWeightGroup || c.depth % kStep || c.columns % kBlock)
+  if (lhs.getDimSize(2) != kWeightGroup || c.depth % kStep || c.columns % kBlock ||
+      c.columnBlocks() > kRing || !c.weight())
     return std::nullopt;
   return c;
 }
@@ -92,57 +132,98 @@ static Value multiply(Emitter &e, bool isWhole, Value lhs, Value rhs, Value sum)
 }
 
 namespace {
+/// The ring: a wave's weights on their way, in registers. It is memory of the
+/// thread with constant indices only, which LLVM turns into registers; so it goes
+/// through the walk, the switch and the bodies without being a value of each.
+struct Ring {
+  Emitter &e;
+  Value memory;
+
+  Value read(int64_t slot) {
+    return e.loadRaw(memory, {e.index(slot), e.index(0)}, kWeightGroup);
+  }
+  void write(int64_t slot, Value value) {
+    e.storeRaw(value, memory, {e.index(slot), e.index(0)});
+  }
+};
+
+/// The place of a wave's lanes in a step, and of a step in a tile.
+struct Place {
+  Emitter &e;
+  Value wave{}, low{}, high{};
+
+  explicit Place(Emitter &e) : e(e) {
+    Value lane = e.lane();
+    wave = e.wave();
+    low = arith::RemUIOp::create(e.b, e.loc, lane, e.index(kBlock));
+    high = arith::DivUIOp::create(e.b, e.loc, lane, e.index(kBlock));
+  }
+  Value step(Value round) { return e.addIndex(e.mulIndex(round, e.workgroup.waves()), wave); }
+  Value group(Value step) { return e.addIndex(e.mulIndex(step, kStep / kWeightGroup), high); }
+};
+
 /// One contraction by all waves.
 struct Lowering {
   Emitter &e;
   const Contraction &c;
   bool isWhole; // one instruction a step
-  Value low{}, high{};
+  Ring ring;
+  Place &place;
   SmallVector<Value> rows{};
 
-  /// Weights of step `step`: 16 bytes a lane for each block of columns.
-  SmallVector<Value> loadWeights(Value step) {
-    SmallVector<Value> weights;
-    Value group = e.addIndex(e.mulIndex(step, kStep / kWeightGroup), high);
+  /// Asks for round `round` of tile `tile` of a contraction: its slots of the ring.
+  static void ask(Emitter &e, Ring &ring, Place &place, const Contraction &c, Value tile,
+                  Value round, int64_t slot) {
+    Value step = place.step(round);
+    if (c.steps() % e.workgroup.waves())
+      step = arith::MinUIOp::create(e.b, e.loc, step, e.index(c.steps() - 1));
+    // The step's place is the wave's, the rest the lane's: a scalar and a vector
+    // part of the address.
+    OpBuilder &b = e.b;
+    BlockArgument weight = c.weight();
+    Attribute zero = b.getIndexAttr(0), one = b.getIndexAttr(1);
+    int64_t groups = kStep / kWeightGroup;
+    SmallVector<OpFoldResult> offsets = {tile, e.mulIndex(step, groups), zero, zero};
+    SmallVector<OpFoldResult> sizes = {one, b.getIndexAttr(groups), b.getIndexAttr(c.columns),
+                                       b.getIndexAttr(kWeightGroup)};
+    SmallVector<OpFoldResult> strides(4, one);
+    auto type = memref::SubViewOp::inferRankReducedResultType(
+        {groups, c.columns, kWeightGroup}, cast<MemRefType>(weight.getType()), offsets, sizes, strides);
+    Value part = memref::SubViewOp::create(b, e.loc, cast<MemRefType>(type), weight, offsets, sizes, strides);
     for (int64_t j = 0; j < c.columnBlocks(); ++j)
-      weights.push_back(
-          e.loadRaw(c.rhs, {group, e.addIndex(low, j * kBlock), e.index(0)}, kWeightGroup));
-    return weights;
+      ring.write(slot * c.columnBlocks() + j,
+                 e.loadRaw(part, {place.high, e.addIndex(place.low, j * kBlock), e.index(0)}, kWeightGroup));
   }
 
-  SmallVector<Value> multiplyStep(Value step, ArrayRef<Value> weights, ValueRange carried) {
-    SmallVector<Value> sums(carried);
-    Value group = e.addIndex(e.mulIndex(step, kStep / kWeightGroup), high);
+  /// Multiplies round `round` with what stands in its slots.
+  void use(Value round, int64_t slot, SmallVector<Value> &sums) {
+    Value step = place.step(round), takesPart;
+    if (c.steps() % e.workgroup.waves()) {
+      takesPart = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ult, step, e.index(c.steps()));
+      step = arith::MinUIOp::create(e.b, e.loc, step, e.index(c.steps() - 1));
+    }
+    SmallVector<Value> weights;
+    for (int64_t j = 0; j < c.columnBlocks(); ++j)
+      weights.push_back(ring.read(slot * c.columnBlocks() + j));
     for (int64_t r = 0; r < c.rowBlocks(); ++r) {
-      Value left = e.loadRaw(c.lhs, {rows[r], group, e.index(0)}, kWeightGroup);
+      Value left = e.loadRaw(c.lhs, {rows[r], place.group(step), e.index(0)}, kWeightGroup);
+      if (takesPart) {
+        auto zero = DenseElementsAttr::get(cast<VectorType>(left.getType()), e.b.getFloatAttr(e.b.getBF16Type(), 0).getValue());
+        left = arith::SelectOp::create(e.b, e.loc, takesPart, left,
+                                       arith::ConstantOp::create(e.b, e.loc, zero));
+      }
       for (int64_t j = 0; j < c.columnBlocks(); ++j) {
         Value &sum = sums[r * c.columnBlocks() + j];
         sum = multiply(e, isWhole, left, weights[j], sum);
       }
     }
-    return sums;
   }
 
-  /// `count` steps, the first is `first`, one for each round of the waves: all
-  /// their weights are asked for before the first is used.
-  SmallVector<Value> multiplySteps(Value first, int64_t count, ValueRange carried) {
-    SmallVector<Value> steps, sums(carried);
-    SmallVector<SmallVector<Value>> weights;
-    for (int64_t i = 0; i < count; ++i) {
-      steps.push_back(e.addIndex(first, i * e.workgroup.waves()));
-      weights.push_back(loadWeights(steps[i]));
-    }
-    for (int64_t i = 0; i < count; ++i)
-      sums = multiplyStep(steps[i], weights[i], sums);
-    return sums;
-  }
-
-  void emit() {
+  /// `next` at `nextTile` is what the ring holds afterwards.
+  void emit(Value tile, const Contraction &next, Value nextTile) {
     int64_t waves = e.workgroup.waves();
     auto f32 = e.b.getF32Type();
-    Value wave = e.wave(), lane = e.lane();
-    low = arith::RemUIOp::create(e.b, e.loc, lane, e.index(kBlock));
-    high = arith::DivUIOp::create(e.b, e.loc, lane, e.index(kBlock));
+    Value wave = place.wave, low = place.low, high = place.high;
     // Rows past the end repeat the last one; their results are not stored.
     for (int64_t r = 0; r < c.rowBlocks(); ++r) {
       Value row = e.addIndex(low, r * kBlock);
@@ -151,27 +232,27 @@ struct Lowering {
       rows.push_back(row);
     }
     SmallVector<Value> sums(c.rowBlocks() * c.columnBlocks(), e.splat(0, 4));
-    // Full rounds of the waves, then a last one of fewer waves.
-    int64_t inFlight = std::max<int64_t>(1, kInFlight / c.columnBlocks());
-    int64_t rounds = c.steps() / waves, whole = rounds / inFlight * inFlight;
-    if (whole)
-      sums = e.loop(e.index(0), e.index(whole * waves), inFlight * waves, sums,
-                    [&](Value base, ValueRange carried) {
-                      return multiplySteps(e.addIndex(base, wave), inFlight, carried);
-                    });
-    if (rounds > whole)
-      sums = multiplySteps(e.addIndex(wave, whole * waves), rounds - whole, sums);
-    if (c.steps() % waves) {
-      Value step = e.addIndex(wave, rounds * waves);
-      Value takesPart = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ult, step,
-                                              e.index(c.steps()));
-      auto last = scf::IfOp::create(e.b, e.loc, ValueRange(sums).getTypes(), takesPart, true);
-      OpBuilder::InsertionGuard guard(e.b);
-      e.b.setInsertionPointToStart(last.thenBlock());
-      scf::YieldOp::create(e.b, e.loc, multiplySteps(step, 1, sums));
-      e.b.setInsertionPointToStart(last.elseBlock());
-      scf::YieldOp::create(e.b, e.loc, sums);
-      sums.assign(last.getResults().begin(), last.getResults().end());
+    // Turns of the ring: a slot that was used is filled with what comes a turn
+    // later, in the last turn with the head of the next contraction.
+    int64_t held = c.held(waves), last = c.rounds(waves) - held;
+    if (last)
+      sums = e.loop(e.index(0), e.index(last), held, sums, [&](Value base, ValueRange carried) {
+        SmallVector<Value> turn(carried);
+        for (int64_t s = 0; s < held; ++s) {
+          use(e.addIndex(base, s), s, turn);
+          ask(e, ring, place, c, tile, e.addIndex(base, held + s), s);
+        }
+        return turn;
+      });
+    int64_t nextHeld = next.held(waves), asked = 0;
+    for (int64_t s = 0; s < held; ++s) {
+      use(e.index(last + s), s, sums);
+      // Slots of the next contraction whose registers are free by now.
+      int64_t free = s + 1 == held ? kRing : (s + 1) * c.columnBlocks();
+      while (asked < nextHeld && (asked + 1) * next.columnBlocks() <= free) {
+        ask(e, ring, place, next, nextTile, e.index(asked), asked);
+        ++asked;
+      }
     }
 
     // Partial sums of the waves, [wave, row, column], are added in order.
@@ -205,18 +286,206 @@ struct AMDGPULowerContractions
     : mlir::fleet::impl::AMDGPULowerContractionsBase<AMDGPULowerContractions> {
   using AMDGPULowerContractionsBase::AMDGPULowerContractionsBase;
 
-  void runOnOperation() override {
-    SmallVector<linalg::GenericOp> ops;
-    getOperation()->walk([&](linalg::GenericOp op) { ops.push_back(op); });
-    for (linalg::GenericOp op : ops) {
+  MemRefType ringType() {
+    auto space = gpu::AddressSpaceAttr::get(&getContext(), gpu::AddressSpace::Private);
+    return MemRefType::get({kRing, kWeightGroup}, BFloat16Type::get(&getContext()),
+                           MemRefLayoutAttrInterface(), space);
+  }
+
+  /// The body's contractions, if they stand in a row: in its loop over the tiles,
+  /// or without one.
+  std::optional<Body> collect(func::FuncOp function) {
+    Body body{function, {}, {}};
+    bool isRow = true;
+    Block *block = nullptr;
+    function.walk([&](linalg::GenericOp op) {
       std::optional<Contraction> contraction = match(op);
       if (!contraction)
-        continue;
-      OpBuilder builder(op);
-      Emitter e(builder, op.getLoc(), getOperation());
-      Lowering{e, *contraction, /*isWhole=*/chipset == "gfx950"}.emit();
-      op.erase();
+        return;
+      isRow &= !block || block == op->getBlock();
+      block = op->getBlock();
+      body.contractions.push_back(*contraction);
+    });
+    if (!block || !isRow)
+      return std::nullopt;
+    if (block != &function.front()) {
+      body.loop = dyn_cast<scf::ForOp>(block->getParentOp());
+      if (!body.loop || body.loop->getBlock() != &function.front())
+        return std::nullopt;
     }
+    return body;
+  }
+
+  /// The index of a contraction's tile, for the next turn of the loop if `isNext`.
+  static Value tileOf(Emitter &e, const Body &body, const Contraction &c, bool isNext) {
+    auto tile = c.rhs.getDefiningOp<memref::SubViewOp>();
+    Value now = getValueOrCreateConstantIndexOp(e.b, e.loc, tile.getMixedOffsets()[0]);
+    if (!isNext || !body.loop)
+      return now;
+    // After the last tile it is asked for again: it comes from the cache.
+    scf::ForOp loop = body.loop;
+    Value after = arith::AddIOp::create(e.b, e.loc, loop.getInductionVar(), loop.getStep());
+    Value more = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::slt, after, loop.getUpperBound());
+    return arith::SelectOp::create(e.b, e.loc, more, e.addIndex(now, 1), now);
+  }
+
+  void lower(Body &body) {
+    bool isAsked = body.isAsked;
+    Value memory = body.function.front().addArgument(ringType(), body.function.getLoc());
+    body.function.setFunctionType(
+        FunctionType::get(&getContext(), body.function.front().getArgumentTypes(), {}));
+    if (!isAsked) {
+      Contraction &first = body.contractions.front();
+      OpBuilder builder(body.loop ? body.loop.getOperation() : first.op.getOperation());
+      Emitter e(builder, first.op->getLoc(), getOperation());
+      Place place(e);
+      Ring ring{e, memory};
+      Value tile = e.index(0);
+      if (body.loop)
+        tile = arith::DivUIOp::create(e.b, e.loc, body.loop.getLowerBound(), e.index(first.columns));
+      else
+        tile = tileOf(e, body, first, false);
+      for (int64_t s = 0; s < first.held(e.workgroup.waves()); ++s)
+        Lowering::ask(e, ring, place, first, tile, e.index(s), s);
+    }
+    for (auto [i, c] : llvm::enumerate(body.contractions)) {
+      OpBuilder builder(c.op);
+      Emitter e(builder, c.op.getLoc(), getOperation());
+      bool isLast = i + 1 == body.contractions.size();
+      const Contraction &next = body.contractions[isLast ? 0 : i + 1];
+      Place place(e);
+      Value tile = tileOf(e, body, c, false), nextTile;
+      if (isLast) {
+        nextTile = tileOf(e, body, next, true);
+      } else {
+        // The next tile's subview stands further down.
+        auto slice = next.rhs.getDefiningOp<memref::SubViewOp>();
+        if (auto at = dyn_cast<Value>(slice.getMixedOffsets()[0]))
+          if (Operation *op = at.getDefiningOp(); op && op->getBlock() == c.op->getBlock() && !op->isBeforeInBlock(c.op))
+            op->moveBefore(c.op);
+        nextTile = tileOf(e, body, next, false);
+      }
+      Lowering{e, c, /*isWhole=*/chipset == "gfx950", Ring{e, memory}, place}.emit(tile, next, nextTile);
+    }
+    for (Contraction &c : body.contractions)
+      c.op.erase();
+  }
+
+  /// The head of a body's stream, asked for by the walk before it waits for the
+  /// body's events: weights do not depend on activations. Wave 0, which polls,
+  /// comes after its wait, as its loads complete in order.
+  void prefetch(gpu::GPUFuncOp step, func::FuncOp dispatch, MutableArrayRef<Body> bodies) {
+    MLIRContext *context = &getContext();
+    // @streams: for each case the column of the weight's offset, its steps, and
+    // how many rounds of them the ring holds.
+    auto select = *dispatch.getOps<scf::IndexSwitchOp>().begin();
+    SmallVector<int32_t> streams;
+    for (auto [label, region] : llvm::zip_equal(select.getCases(), select.getCaseRegions())) {
+      streams.resize(std::max<size_t>(streams.size(), 3 * (label + 1)));
+      for (auto call : region.getOps<func::CallOp>())
+        for (Body &body : bodies) {
+          if (body.function.getName() != call.getCallee() || body.contractions.front().columnBlocks() != 1 ||
+              !body.startsAtLo())
+            continue;
+          const Contraction &first = body.contractions.front();
+          streams[3 * label] = 3 + first.weight().getArgNumber();
+          streams[3 * label + 1] = first.steps();
+          streams[3 * label + 2] = first.held(getWorkgroup(getOperation()).waves());
+          body.isAsked = true;
+        }
+    }
+    OpBuilder b(step);
+    auto global = gpu::AddressSpaceAttr::get(context, gpu::AddressSpace::Global);
+    auto type = MemRefType::get({static_cast<int64_t>(streams.size()) / 3, 3}, b.getI32Type(),
+                                MemRefLayoutAttrInterface(), global);
+    auto value = DenseElementsAttr::get(RankedTensorType::get(type.getShape(), b.getI32Type()),
+                                        ArrayRef<int32_t>(streams));
+    memref::GlobalOp::create(b, step.getLoc(), "streams", b.getStringAttr("private"), type, value, true,
+                             IntegerAttr());
+
+    func::CallOp call;
+    step.walk([&](func::CallOp op) { call = op; });
+    b.setInsertionPointToStart(&step.getBody().front());
+    Value ring = memref::AllocaOp::create(b, step.getLoc(), ringType());
+    call.getOperandsMutable().append(ring);
+    // The walk's turn: the block that holds both the waits and the call.
+    Operation *waits = nullptr;
+    step.walk([&](WaitOp op) { waits = op; });
+    Block *turn = &call->getParentOfType<scf::WhileOp>().getAfter().front();
+    Value task = call.getOperand(5), lo = call.getOperand(6);
+    auto emit = [&](bool isPolling) {
+      Location loc = step.getLoc();
+      Emitter e(b, loc, getOperation());
+      Place place(e);
+      // Computed anew in each turn of the walk: what depends on it would stay in
+      // scalar registers all along.
+      Value wave = arith::IndexCastOp::create(b, loc, b.getI32Type(), place.wave);
+      wave = LLVM::InlineAsmOp::create(b, loc, TypeRange{b.getI32Type()}, ValueRange{wave}, "", "=s,0",
+                                       /*has_side_effects=*/true, /*is_align_stack=*/false,
+                                       LLVM::TailCallKind::None, LLVM::AsmDialectAttr(), ArrayAttr())
+                 .getRes();
+      place.wave = arith::IndexCastUIOp::create(b, loc, b.getIndexType(), wave);
+      Value isZero = arith::CmpIOp::create(b, loc, isPolling ? arith::CmpIPredicate::eq : arith::CmpIPredicate::ne,
+                                           place.wave, e.index(0));
+      Value table = memref::GetGlobalOp::create(b, loc, type, "streams");
+      auto rows = getOperation().lookupSymbol<memref::GlobalOp>("device_tasks");
+      Value devices = memref::GetGlobalOp::create(b, loc, rows.getType(), rows.getSymName());
+      auto entry = [&](Value table, ValueRange at) { return e.toIndex(e.load(table, at)); };
+      Value kind = entry(devices, {task, e.index(0)});
+      Value steps = entry(table, {kind, e.index(1)});
+      Value some = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, steps, e.index(0));
+      e.ifThen(arith::AndIOp::create(b, loc, isZero, some), [&] {
+        Value offset = e.mulIndex(entry(devices, {task, entry(table, {kind, e.index(0)})}), 64);
+        // A step of a tile is 16 bytes for each lane of each block of columns.
+        auto bytes = cast<MemRefType>(step.getArgument(0).getType());
+        Value tile = arith::MulIOp::create(b, loc, lo, e.mulIndex(steps, kStep * kBlock * 2));
+        Value base = e.addIndex(offset, tile);
+        Value own = e.mulIndex(e.lane(), kWeightGroup);
+        Value most = arith::SubIOp::create(b, loc, steps, e.index(1));
+        Value held = entry(table, {kind, e.index(2)});
+        auto part = MemRefType::get({kStep * kBlock}, b.getBF16Type(), MemRefLayoutAttrInterface(),
+                                    bytes.getMemorySpace());
+        for (int64_t first = 0; first < kRing; first += kPart) {
+          Value isHeld = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, e.index(first), held);
+          e.ifThen(isHeld, [&] {
+            for (int64_t slot = first; slot < first + kPart; ++slot) {
+              Value at = arith::MinUIOp::create(b, loc, place.step(e.index(slot)), most);
+              at = e.addIndex(base, e.mulIndex(at, kStep * kBlock * 2));
+              Value view = memref::ViewOp::create(b, loc, part, step.getArgument(0), at, ValueRange());
+              Ring{e, ring}.write(slot, e.loadRaw(view, own, kWeightGroup));
+            }
+          });
+        }
+      });
+    };
+    b.setInsertionPoint(turn->findAncestorOpInBlock(*waits));
+    emit(false);
+    b.setInsertionPoint(call);
+    emit(true);
+  }
+
+  void runOnOperation() override {
+    SmallVector<Body> bodies;
+    for (auto function : getOperation().getOps<func::FuncOp>())
+      if (std::optional<Body> body = collect(function))
+        bodies.push_back(*body);
+    if (bodies.empty())
+      return;
+    auto dispatch = getOperation().lookupSymbol<func::FuncOp>("dispatch");
+    auto step = getOperation().lookupSymbol<gpu::GPUFuncOp>("fleet_step");
+    if (dispatch && step)
+      prefetch(step, dispatch, bodies);
+    for (Body &body : bodies)
+      lower(body);
+    if (!dispatch)
+      return;
+    Value ring = dispatch.front().addArgument(ringType(), dispatch.getLoc());
+    dispatch.setFunctionType(FunctionType::get(&getContext(), dispatch.front().getArgumentTypes(), {}));
+    dispatch.walk([&](func::CallOp call) {
+      auto body = getOperation().lookupSymbol<func::FuncOp>(call.getCallee());
+      if (body.getNumArguments() > call.getNumOperands())
+        call.getOperandsMutable().append(ring);
+    });
   }
 };
 } // namespace

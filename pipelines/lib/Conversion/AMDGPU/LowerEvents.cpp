@@ -96,7 +96,9 @@ struct Lowering {
   /// the L1": without sc1 they are done in the L2, the chiplet's own memory.
   /// The first arrival of an epoch raises the counter to the epoch's base, so
   /// that ranks start at 0 in every epoch, whatever the number of arrivals was.
-  Value workerRank(Value chiplet) {
+  /// With `fleet.present`, all workgroups of the launch come together first: then
+  /// the counter says how many of them are on this chiplet.
+  Value workerRank(WorkerRankOp op, Value chiplet) {
     auto step = e.b.getInsertionBlock()->getParentOp()->getParentOfType<gpu::GPUFuncOp>();
     if (!step)
       step = cast<gpu::GPUFuncOp>(e.b.getInsertionBlock()->getParentOp());
@@ -116,6 +118,8 @@ struct Lowering {
       LLVM::AtomicRMWOp::create(e.b, e.loc, LLVM::AtomicBinOp::umax, own, base,
                                 LLVM::AtomicOrdering::monotonic, kWorkgroup);
       memref::StoreOp::create(e.b, e.loc, add(own, kWorkgroup), told, e.index(0));
+      if (auto present = op->getAttrOfType<FlatSymbolRefAttr>("fleet.present"))
+        meet(op, tickets, own, present);
     });
     e.barrier();
     Value rank = arith::AndIOp::create(e.b, e.loc, e.load(told, e.index(0)),
@@ -123,6 +127,64 @@ struct Lowering {
     rank = gpu::SubgroupBroadcastOp::create(e.b, e.loc, rank.getType(), rank, Value(),
                                             gpu::BroadcastType::first_active_lane);
     return arith::IndexCastUIOp::create(e.b, e.loc, e.b.getIndexType(), rank);
+  }
+
+  /// Workgroups of the launch: the first word of the implicit arguments of code
+  /// object version 5.
+  Value gridSize() {
+    auto type = LLVM::LLVMPointerType::get(e.b.getContext(), 4);
+    Value implicit = LLVM::CallIntrinsicOp::create(e.b, e.loc, type,
+                                                   e.b.getStringAttr("llvm.amdgcn.implicitarg.ptr"),
+                                                   ValueRange())
+                         .getResult(0);
+    return LLVM::LoadOp::create(e.b, e.loc, e.b.getI32Type(), implicit, /*alignment=*/4);
+  }
+
+  /// Tells thread 0, by LDS, how many workgroups its chiplet has. The last word of
+  /// the tickets counts the arrivals of the whole device. The add of the ticket
+  /// has come back before this one is made, so all tickets are taken by the time
+  /// that all have arrived; they are read where they are counted, in the L2.
+  void meet(WorkerRankOp op, Value tickets, Value own, FlatSymbolRefAttr present) {
+    auto step = op->getParentOfType<gpu::GPUFuncOp>();
+    int64_t last = cast<MemRefType>(tickets.getType()).getDimSize(0) - 1;
+    Value expired = e.shared(op->getAttrOfType<FlatSymbolRefAttr>("fleet.expired").getValue(),
+                             inWorkgroupMemory({2}, e.b.getI32Type()));
+    Value all = pointer(tickets, e.index(last));
+    ROCDL::SWaitcntOp::create(e.b, e.loc, e.b.getI32IntegerAttr(kNoVectorMemoryLeft));
+    // As with the tickets, the first arrival of an epoch raises the counter.
+    Value base = arith::ShLIOp::create(e.b, e.loc, step.getArgument(5), e.i32(kRankBits));
+    LLVM::AtomicRMWOp::create(e.b, e.loc, LLVM::AtomicBinOp::umax, all, base,
+                              LLVM::AtomicOrdering::monotonic, kSystem);
+    add(all, kSystem);
+    Value target = arith::AddIOp::create(e.b, e.loc, base, gridSize());
+    Value budget =
+        arith::ConstantIntOp::create(e.b, e.loc, std::min<int64_t>(pollBudget, INT32_MAX), 32);
+    auto loop = scf::WhileOp::create(
+        e.b, e.loc, TypeRange{e.b.getI32Type()}, ValueRange{e.i32(0)},
+        [&](OpBuilder &, Location, ValueRange polls) {
+          Value left = arith::SubIOp::create(e.b, e.loc, loadPastL2(all), target);
+          Value missing = compare(arith::CmpIPredicate::slt, left, e.i32(0));
+          Value patient = compare(arith::CmpIPredicate::ult, polls[0], budget);
+          scf::ConditionOp::create(e.b, e.loc, arith::AndIOp::create(e.b, e.loc, missing, patient),
+                                   polls);
+        },
+        [&](OpBuilder &, Location, ValueRange polls) {
+          ROCDL::SSleepOp::create(e.b, e.loc, e.b.getI32IntegerAttr(kSleep));
+          scf::YieldOp::create(e.b, e.loc,
+                               arith::AddIOp::create(e.b, e.loc, polls[0], e.i32(1)).getResult());
+        });
+    // Nobody's task is waited for: the counter before the first.
+    e.ifThen(compare(arith::CmpIPredicate::uge, loop.getResult(0), budget), [&] {
+      int64_t tasks = op->getAttrOfType<IntegerAttr>("fleet.first").getInt();
+      memref::StoreOp::create(e.b, e.loc, e.i32(1), expired, e.index(0));
+      memref::StoreOp::create(e.b, e.loc, e.i32(tasks - 1), expired, e.index(1));
+    });
+    Value count = LLVM::AtomicRMWOp::create(e.b, e.loc, LLVM::AtomicBinOp::add, own, e.i32(0),
+                                            LLVM::AtomicOrdering::monotonic, kWorkgroup);
+    count = arith::AndIOp::create(e.b, e.loc, count, e.i32((1 << kRankBits) - 1));
+    memref::StoreOp::create(e.b, e.loc, count,
+                            e.shared(present.getValue(), inWorkgroupMemory({1}, e.b.getI32Type())),
+                            e.index(0));
   }
 
   /// One thread polls; then "fence acquire agent: buffer_inv sc1 - must happen
@@ -259,7 +321,7 @@ struct AMDGPULowerEvents : fleet::impl::AMDGPULowerEventsBase<AMDGPULowerEvents>
       if (isa<ChipletIdOp>(op)) {
         result = chiplet = lowering.chipletId();
       } else if (isa<WorkerRankOp>(op)) {
-        result = lowering.workerRank(chiplet ? chiplet : lowering.chipletId());
+        result = lowering.workerRank(cast<WorkerRankOp>(op), chiplet ? chiplet : lowering.chipletId());
       } else if (auto wait = dyn_cast<WaitOp>(op)) {
         lowering.wait(wait);
       } else {

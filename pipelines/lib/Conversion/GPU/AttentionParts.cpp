@@ -45,6 +45,42 @@ static SmallVector<Value> merge(Emitter &e, ArrayRef<Value> x, ArrayRef<Value> y
   return next;
 }
 
+/// Asks for the part's keys and values ahead of the ops in front, which they do
+/// not wait for. What a row of this very step adds is not among them yet.
+static void prefetch(Emitter &e, AttentionPartialOp op, int64_t length) {
+  Value keys = op.getInputs()[5], values = op.getInputs()[6];
+  Block *block = op->getBlock();
+  Operation *last = nullptr;
+  for (Value value : ArrayRef<Value>{keys, values, op.getPart(), op.getInputs()[3], op.getInputs()[4]})
+    if (Operation *def = value.getDefiningOp(); def && def->getBlock() == block)
+      last = !last || last->isBeforeInBlock(def) ? def : last;
+  OpBuilder::InsertionGuard guard(e.b);
+  if (last)
+    e.b.setInsertionPointAfter(last);
+  else
+    e.b.setInsertionPointToStart(block);
+  constexpr int64_t kLine = 128;
+  int64_t size = shapeOf(keys)[3], perLine = std::max<int64_t>(1, kLine * 8 / elementOf(keys).getIntOrFloatBitWidth());
+  int64_t lines = llvm::divideCeil(size, perLine);
+  Value begin = e.mulIndex(op.getPart(), length);
+  e.loop(shapeOf(op.getInputs()[0])[0], 1, [&](Value row) {
+    Value slot = e.load(op.getInputs()[3], row);
+    Value isActive = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::sge, slot, e.i32(0));
+    Value end = arith::MinUIOp::create(e.b, e.loc, e.toIndex(e.load(op.getInputs()[4], row)),
+                                       e.addIndex(begin, length));
+    Value count = arith::SubIOp::create(e.b, e.loc, end, begin);
+    count = choose(e, isActive, e.mulIndex(count, lines), e.index(0));
+    e.loop(e.thread(), count, e.workgroup.threads, {}, [&](Value i, ValueRange) {
+      Value position = e.addIndex(begin, arith::DivUIOp::create(e.b, e.loc, i, e.index(lines)));
+      Value column = e.mulIndex(arith::RemUIOp::create(e.b, e.loc, i, e.index(lines)), perLine);
+      for (Value cache : {keys, values})
+        memref::PrefetchOp::create(e.b, e.loc, cache, ValueRange{e.toIndex(slot), e.index(0), position, column},
+                                   /*isWrite=*/false, /*localityHint=*/1, /*isDataCache=*/true);
+      return SmallVector<Value>();
+    });
+  });
+}
+
 /// Groups of lanes take positions; a lane holds 16 bytes of a key or a value
 /// and serves all query heads, so that the cache is read once. All loads of a
 /// round are issued before the first is used: a part is a round or two.
@@ -55,6 +91,7 @@ void gpugen::lowerAttentionPartial(Emitter &e, AttentionPartialOp op) {
   int64_t rows = shapeOf(q)[0], heads = shapeOf(q)[1], size = shapeOf(q)[2], context = shapeOf(keys)[2];
   int64_t length = llvm::divideCeil(context, static_cast<int64_t>(op.getParts()));
   float scale = op.getScale().convertToDouble();
+  prefetch(e, op, length);
   Value zero = e.index(0);
 
   // Lanes along a head: a power of two that divides it, 16 bytes each if possible.

@@ -12,6 +12,7 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "llvm/ADT/BitVector.h"
 #include "llvm/Support/MathExtras.h"
 
 namespace mlir::fleet {
@@ -38,8 +39,14 @@ struct Kernel {
   /// The tables that a walk reads between an event and its task are in LDS, as
   /// an acquire empties the L1.
   bool cachesTables = false;
+  /// A chiplet may have fewer workgroups than workers: each takes several queues.
+  bool mergesQueues = false;
   /// Entries of the longest queue.
   int64_t longest = 0;
+  /// Steps that one launch may take, each with the tokens of the one before; 1: no such loop.
+  int64_t mostSteps = 1;
+  /// Bytes in the arenas input and output that this takes.
+  int64_t tokens = 0, positions = 0, outRows = 0, ids = 0, history = 0, rows = 0;
   /// Where in the work arena each cu task leaves its stamps, if it does.
   std::optional<int64_t> stamps;
 
@@ -53,6 +60,7 @@ struct GPUDriver : fleet::impl::GPUDriverBase<GPUDriver> {
   FailureOr<Kernel> findKernel(gpu::GPUModuleOp module);
   LogicalResult placeMemory(Kernel &kernel, DictionaryAttr arenas, int64_t lds);
   void addProducers(Kernel &kernel);
+  LogicalResult planSteps(Kernel &kernel, DictionaryAttr &arenas);
 };
 } // namespace
 
@@ -159,6 +167,55 @@ void GPUDriver::addProducers(Kernel &kernel) {
                                builder.getStringAttr("private"), type, value, true, IntegerAttr());
 }
 
+/// Finds out whether a launch can take several steps: every row must give a
+/// token, and nothing of a step may be left to do when its last task is done.
+/// Makes room for the tokens of all steps.
+LogicalResult GPUDriver::planSteps(Kernel &kernel, DictionaryAttr &arenas) {
+  ModuleOp module = getOperation();
+  auto manifest = module->getAttrOfType<DictionaryAttr>("fleet.manifest");
+  auto inputs = manifest.getAs<DictionaryAttr>("inputs"), outputs = manifest.getAs<DictionaryAttr>("outputs");
+  auto rows = manifest.getAs<IntegerAttr>("tokens"), outRows = manifest.getAs<IntegerAttr>("out_rows");
+  if (mostSteps <= 1 || !inputs || !outputs || !rows || rows != outRows)
+    return success();
+  auto place = [](DictionaryAttr entries, StringRef name) {
+    auto entry = entries.getAs<DictionaryAttr>(name);
+    return entry && entry.getAs<IntegerAttr>("offset") ? entry.getAs<IntegerAttr>("offset").getInt() : int64_t(-1);
+  };
+  kernel.tokens = place(inputs, "tokens"), kernel.positions = place(inputs, "positions");
+  kernel.outRows = place(inputs, "out_rows"), kernel.ids = place(outputs, "ids");
+  if (std::min({kernel.tokens, kernel.positions, kernel.outRows, kernel.ids}) < 0)
+    return module.emitError("expected tokens, positions, out_rows and ids with offsets in the manifest");
+
+  auto tasks = cast<DenseIntElementsAttr>(*kernel.deviceTasks.getInitialValue()).getValues<int32_t>();
+  auto waits = cast<DenseIntElementsAttr>(*kernel.waits.getInitialValue()).getValues<int32_t>();
+  int64_t width = kernel.deviceTasks.getType().getDimSize(1);
+  llvm::BitVector reached(kernel.tasks);
+  SmallVector<int64_t> open = {kernel.tasks - 1};
+  while (!open.empty()) {
+    int64_t task = open.pop_back_val();
+    if (reached.test(task))
+      continue;
+    reached.set(task);
+    for (int64_t i = tasks[task * width + 1]; i < tasks[task * width + 2]; ++i)
+      open.push_back(waits[i]);
+  }
+  if (!reached.all())
+    return success();
+
+  OpBuilder b(&getContext());
+  kernel.mostSteps = mostSteps;
+  kernel.rows = rows.getInt();
+  kernel.history = llvm::alignTo(arenas.getAs<IntegerAttr>("output").getInt(), kArenaAlignment);
+  NamedAttrList sizes(arenas), entries(manifest);
+  sizes.set("output", b.getI64IntegerAttr(kernel.history + 4 * mostSteps * kernel.rows));
+  arenas = sizes.getDictionary(&getContext());
+  entries.set("arenas", arenas);
+  entries.set("most_steps", b.getI64IntegerAttr(mostSteps));
+  entries.set("history", b.getI64IntegerAttr(kernel.history));
+  module->setAttr("fleet.manifest", entries.getDictionary(&getContext()));
+  return success();
+}
+
 static void measureQueues(Kernel &kernel) {
   auto queues = cast<DenseIntElementsAttr>(*kernel.queues.getInitialValue()).getValues<int32_t>();
   int32_t before = 0;
@@ -215,9 +272,111 @@ struct Walk {
   Value compare(arith::CmpIPredicate how, Value x, Value y) {
     return arith::CmpIOp::create(e.b, e.loc, how, x, y);
   }
+  /// The own queues of a worker in a chiplet of fewer workgroups than workers:
+  /// those of rank, rank + present, ... Queues are in the order of task ids, so
+  /// taking the least id of all heads keeps the order that cannot deadlock.
+  /// Every wave has the heads for itself, so that no barrier is needed. What it
+  /// needs to know stands in LDS, not in registers that live as long as the walk.
+  struct Merge {
+    Value known, heads;
+    Value rank{}, base{}, present{}, count{}, wave{};
+  };
+  Value queueOf(const Merge &m, Value i) {
+    Value queue = e.addIndex(m.rank, arith::MulIOp::create(e.b, e.loc, i, m.present));
+    return e.addIndex(m.base, queue);
+  }
+  void recall(Merge &m) {
+    auto word = [&](int64_t i) { return e.toIndex(e.load(m.known, e.index(i))); };
+    m.rank = word(0), m.base = word(1);
+    Value present = e.load(e.shared("present", inWorkgroupMemory({1}, e.b.getI32Type())), e.index(0));
+    // At least this workgroup, also when the others did not come in time.
+    m.present = e.toIndex(arith::MaxSIOp::create(e.b, e.loc, present, e.i32(1)));
+    Value left = arith::SubIOp::create(e.b, e.loc, e.index(kernel.workersOfChiplet()), m.rank);
+    m.count = arith::CeilDivUIOp::create(e.b, e.loc, left, m.present);
+    m.wave = e.wave();
+  }
+  Merge beginMerge(Value rank, Value base, Value queues) {
+    auto words = inWorkgroupMemory({2}, e.b.getI32Type());
+    auto heads = inWorkgroupMemory({e.workgroup.waves(), kernel.workersOfChiplet()}, e.b.getI32Type());
+    Merge m{e.shared("merge", words), e.shared("heads", heads)};
+    e.forOneThread([&] {
+      memref::StoreOp::create(e.b, e.loc, asInt(rank), m.known, e.index(0));
+      memref::StoreOp::create(e.b, e.loc, asInt(base), m.known, e.index(1));
+    });
+    e.barrier();
+    recall(m);
+    e.loop(e.index(0), m.count, 1, {}, [&](Value i, ValueRange) {
+      memref::StoreOp::create(e.b, e.loc, e.load(queues, queueOf(m, i)), m.heads, ValueRange{m.wave, i});
+      return SmallVector<Value>();
+    });
+    return m;
+  }
+  /// Takes the next entry of @cu_tasks, or -1.
+  Value next(Merge m, Value queues, Value cuTasks) {
+    recall(m);
+    auto found = e.loop(
+        e.index(0), m.count, 1, {e.index(-1), e.i32(INT32_MAX), e.index(0)},
+        [&](Value i, ValueRange best) -> SmallVector<Value> {
+          Value head = e.toIndex(e.load(m.heads, {m.wave, i}));
+          Value end = entry(queues, e.addIndex(queueOf(m, i), 1));
+          Value isLeft = compare(arith::CmpIPredicate::slt, head, end);
+          Value safe = arith::SelectOp::create(e.b, e.loc, isLeft, head, e.index(0));
+          Value id = e.load(cuTasks, {safe, e.index(0)});
+          Value isLess = compare(arith::CmpIPredicate::slt, id, best[1]);
+          Value take = arith::AndIOp::create(e.b, e.loc, isLeft, isLess);
+          return {arith::SelectOp::create(e.b, e.loc, take, head, best[0]),
+                  arith::SelectOp::create(e.b, e.loc, take, id, best[1]),
+                  arith::SelectOp::create(e.b, e.loc, take, i, best[2])};
+        });
+    e.ifThen(compare(arith::CmpIPredicate::sge, found[0], e.index(0)), [&] {
+      memref::StoreOp::create(e.b, e.loc, asInt(e.addIndex(found[0], 1)), m.heads,
+                              ValueRange{m.wave, found[2]});
+    });
+    return found[0];
+  }
+
   TaskScopeAttr scope(TaskScope value) { return TaskScopeAttr::get(e.b.getContext(), value); }
 
   int64_t firstDeviceCounter() { return kernel.isFlat ? 0 : kernel.tasks * kernel.chiplets; }
+
+  /// A task that waits for nothing of its own step waits for the last task of
+  /// the step before, after which nothing of that step is left to be done.
+  void waitForStepBefore(Value waitLo, Value waitHi, Value epoch, Value events, Value arrivals) {
+    e.ifThen(compare(arith::CmpIPredicate::eq, waitLo, waitHi), [&] {
+      Value last = e.index(kernel.tasks - 1);
+      Value before = arith::SubIOp::create(e.b, e.loc, epoch, e.i32(1));
+      Value target = arith::MulIOp::create(e.b, e.loc, before, e.load(arrivals, {last, e.index(0)}));
+      auto wait = WaitOp::create(e.b, e.loc, scope(TaskScope::Device), events,
+                                 e.addIndex(last, firstDeviceCounter()), target);
+      wait->setAttr("fleet.expired", FlatSymbolRefAttr::get(e.b.getContext(), "expired"));
+    });
+  }
+
+  /// After the last task: its ids are kept, and are the next step's tokens. Row r
+  /// feeds itself if the logits of row r were wanted in place r.
+  void feed(Value task, Value stepNumber) {
+    e.ifThen(compare(arith::CmpIPredicate::eq, task, e.index(kernel.tasks - 1)), [&] {
+      Value input = step.getArgument(3), output = step.getArgument(4);
+      auto space = cast<MemRefType>(input.getType()).getMemorySpace();
+      auto words = [&](Value arena, int64_t offset, ArrayRef<int64_t> shape) {
+        return cpu::viewAt(e, arena, offset,
+                           MemRefType::get(shape, e.b.getI32Type(), MemRefLayoutAttrInterface(), space));
+      };
+      Value tokens = words(input, kernel.tokens, {kernel.rows}), positions = words(input, kernel.positions, {kernel.rows});
+      Value outRows = words(input, kernel.outRows, {kernel.rows}), ids = words(output, kernel.ids, {kernel.rows});
+      Value history = words(output, kernel.history, {kernel.mostSteps, kernel.rows});
+      e.barrier();
+      e.forThreads(kernel.rows, [&](Value row) {
+        Value id = e.load(ids, row);
+        memref::StoreOp::create(e.b, e.loc, id, history, ValueRange{stepNumber, row});
+        e.ifThen(compare(arith::CmpIPredicate::eq, e.load(outRows, row), asInt(row)), [&] {
+          memref::StoreOp::create(e.b, e.loc, id, tokens, row);
+          Value next = arith::AddIOp::create(e.b, e.loc, e.load(positions, row), e.i32(1));
+          memref::StoreOp::create(e.b, e.loc, next, positions, row);
+        });
+      });
+    });
+  }
 
   void emit() {
     Value params = step.getArgument(0), output = step.getArgument(4), epoch = step.getArgument(5);
@@ -246,7 +405,12 @@ struct Walk {
     Value producers = kernel.isFlat ? Value() : cache(kernel.producers);
 
     Value chiplet = ChipletIdOp::create(e.b, e.loc, e.b.getIndexType());
-    Value rank = WorkerRankOp::create(e.b, e.loc, e.b.getIndexType());
+    auto rank = WorkerRankOp::create(e.b, e.loc, e.b.getIndexType());
+    if (kernel.mergesQueues) {
+      rank->setAttr("fleet.present", FlatSymbolRefAttr::get(e.b.getContext(), "present"));
+      rank->setAttr("fleet.expired", FlatSymbolRefAttr::get(e.b.getContext(), "expired"));
+      rank->setAttr("fleet.first", e.b.getI64IntegerAttr(firstDeviceCounter()));
+    }
     // A workgroup that the schedule does not know has nothing to do.
     Value known = arith::AndIOp::create(
         e.b, e.loc,
@@ -274,10 +438,29 @@ struct Walk {
         e.barrier();
       }
       Value yes = arith::ConstantIntOp::create(e.b, e.loc, true, 1);
+      Value starts = yes;
+      scf::ForOp steps;
+      Value stepNumber, firstEpoch = epoch;
+      if (kernel.mostSteps > 1) {
+        steps = scf::ForOp::create(e.b, e.loc, e.index(0), e.toIndex(step.getArgument(6)), e.index(1), ValueRange{yes});
+        e.b.setInsertionPointToStart(steps.getBody());
+        stepNumber = steps.getInductionVar();
+        starts = steps.getRegionIterArgs().front();
+        epoch = arith::AddIOp::create(e.b, e.loc, epoch, asInt(stepNumber));
+      }
+      Merge merge;
+      if (kernel.mergesQueues) {
+        Value base = e.mulIndex(chiplet, kernel.workersOfChiplet());
+        merge = beginMerge(rank, base, queues);
+        first = next(merge, queues, cuTasks);
+        starts = compare(arith::CmpIPredicate::eq, e.load(expired, e.index(0)), e.i32(0));
+      }
       auto loop = scf::WhileOp::create(
-          e.b, e.loc, TypeRange{e.b.getIndexType(), e.b.getI1Type()}, ValueRange{first, yes},
+          e.b, e.loc, TypeRange{e.b.getIndexType(), e.b.getI1Type()}, ValueRange{first, starts},
           [&](OpBuilder &, Location, ValueRange carried) {
-            Value more = compare(arith::CmpIPredicate::slt, carried[0], last);
+            Value more = kernel.mergesQueues
+                             ? compare(arith::CmpIPredicate::sge, carried[0], e.index(0))
+                             : compare(arith::CmpIPredicate::slt, carried[0], last);
             more = arith::AndIOp::create(e.b, e.loc, more, carried[1]);
             scf::ConditionOp::create(e.b, e.loc, more, carried);
           },
@@ -303,12 +486,16 @@ struct Walk {
               wait->setAttr("fleet.expired", FlatSymbolRefAttr::get(e.b.getContext(), "expired"));
               return SmallVector<Value>();
             });
+            if (steps)
+              waitForStepBefore(waitLo, waitHi, epoch, events, arrivals);
             Value goesOn = compare(arith::CmpIPredicate::eq, e.load(expired, e.index(0)), e.i32(0));
             stamp(cuTask, 1);
             e.ifThen(goesOn, [&] {
               SmallVector<Value> operands(step.getArguments().take_front(5));
               operands.append({task, lo, hi, worker});
               func::CallOp::create(e.b, e.loc, kernel.dispatch, operands);
+              if (steps)
+                feed(task, stepNumber);
               stamp(cuTask, 2);
               Value now = SignalOp::create(
                   e.b, e.loc, e.b.getI32Type(), scope(TaskScope::Chiplet), events,
@@ -322,10 +509,17 @@ struct Walk {
                                  e.addIndex(task, kernel.tasks * kernel.chiplets));
               });
             });
-            scf::YieldOp::create(e.b, e.loc, ValueRange{e.addIndex(cuTask, 1), goesOn});
+            Value after = kernel.mergesQueues ? next(merge, queues, cuTasks) : e.addIndex(cuTask, 1);
+            scf::YieldOp::create(e.b, e.loc, ValueRange{after, goesOn});
           });
+      Value finished = loop.getResult(1);
+      if (steps) {
+        scf::YieldOp::create(e.b, e.loc, ValueRange{finished});
+        e.b.setInsertionPointAfter(steps);
+        finished = steps.getResult(0);
+      }
       // The first worker that gives up says why.
-      Value gaveUp = arith::XOrIOp::create(e.b, e.loc, loop.getResult(1), yes);
+      Value gaveUp = arith::XOrIOp::create(e.b, e.loc, finished, yes);
       e.ifThen(gaveUp, [&] {
         e.forOneThread([&] {
           Value status = words(output, kernel.status, 4);
@@ -336,7 +530,7 @@ struct Walk {
             Value missing = arith::SubIOp::create(e.b, e.loc, counter, e.i32(firstDeviceCounter()));
             memref::StoreOp::create(e.b, e.loc, asInt(worker), status, e.index(1));
             memref::StoreOp::create(e.b, e.loc, missing, status, e.index(2));
-            memref::StoreOp::create(e.b, e.loc, epoch, status, e.index(3));
+            memref::StoreOp::create(e.b, e.loc, firstEpoch, status, e.index(3));
           });
         });
       });
@@ -372,11 +566,13 @@ void GPUDriver::runOnOperation() {
     entries.set("stamps", b.getI64IntegerAttr(begin));
     module->setAttr("fleet.manifest", entries.getDictionary(&getContext()));
   }
-  if (failed(kernel) || failed(placeMemory(*kernel, arenas, target.getLds())))
+  if (failed(kernel) || failed(planSteps(*kernel, arenas)) ||
+      failed(placeMemory(*kernel, arenas, target.getLds())))
     return signalPassFailure();
   addProducers(*kernel);
   kernel->isFlat = kernel->chiplets == 1 && target.getBackend() == Backend::NVVM;
   kernel->cachesTables = cacheTables;
+  kernel->mergesQueues = target.getBackend() == Backend::ROCDL && !cacheTables;
   if (cacheTables)
     measureQueues(*kernel);
   // The scratch of workers in the work arena is free: tickets stand there, those
@@ -393,6 +589,8 @@ void GPUDriver::runOnOperation() {
   OpBuilder builder = OpBuilder::atBlockEnd(gpuModule.getBody());
   SmallVector<Type> types(kernel->dispatch.getArgumentTypes().take_front(5));
   types.push_back(builder.getI32Type());
+  if (kernel->mostSteps > 1)
+    types.push_back(builder.getI32Type());
   auto step = gpu::GPUFuncOp::create(builder, gpuModule.getLoc(), "fleet_step",
                                      builder.getFunctionType(types, {}));
   step->setAttr(gpu::GPUDialect::getKernelFuncAttrName(), builder.getUnitAttr());

@@ -12,6 +12,7 @@
 #include "fleet/IR/Fleet.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "llvm/ADT/TypeSwitch.h"
 #include "llvm/Support/MathExtras.h"
 
 namespace mlir::fleet {
@@ -364,48 +365,134 @@ static void lower(Emitter &e, ArgmaxOp op) {
 }
 
 namespace {
+/// Bytes of a buffer: all of what stands behind `base`, or a part of a scratch.
+struct Place {
+  Value base;
+  int64_t begin = 0, end = INT64_MAX;
+
+  explicit Place(Value value) {
+    while (Operation *op = value.getDefiningOp()) {
+      if (auto view = dyn_cast<memref::ViewOp>(op)) {
+        if (auto offset = getConstantIntValue(view.getByteShift())) {
+          auto type = cast<MemRefType>(view.getType());
+          begin = *offset;
+          end = begin + type.getNumElements() * llvm::divideCeil(type.getElementTypeBitWidth(), 8);
+        }
+        value = view.getSource();
+      } else if (isa<memref::SubViewOp, memref::ExpandShapeOp, memref::CollapseShapeOp, memref::CastOp,
+                     memref::MemorySpaceCastOp>(op)) {
+        value = op->getOperand(0);
+      } else {
+        break;
+      }
+    }
+    base = value;
+  }
+  bool overlaps(const Place &other) const {
+    return base == other.base && begin < other.end && other.begin < end;
+  }
+};
+
+/// What an op reads and writes.
+struct Accesses {
+  SmallVector<Place> reads, writes;
+
+  void add(Operation *op) {
+    SmallVector<MemoryEffects::EffectInstance> effects;
+    cast<MemoryEffectOpInterface>(op).getEffects(effects);
+    for (auto &effect : effects)
+      (isa<MemoryEffects::Write>(effect.getEffect()) ? writes : reads).push_back(Place(effect.getValue()));
+  }
+  bool mustPrecede(const Accesses &next) const {
+    auto any = [](ArrayRef<Place> xs, ArrayRef<Place> ys) {
+      return llvm::any_of(xs, [&](const Place &x) {
+        return llvm::any_of(ys, [&](const Place &y) { return x.overlaps(y); });
+      });
+    };
+    return any(writes, next.reads) || any(writes, next.writes) || any(reads, next.writes);
+  }
+};
+
+bool isNamed(Operation *op) {
+  return isa<GatherOp, RmsNormOp, LayerNormOp, RopeOp, AttentionOp, AttentionPartialOp, AttentionMergeOp, ArgmaxOp>(
+      op);
+}
+
+/// Views and index arithmetic first, so that named ops stand side by side.
+void hoistViews(Block &block) {
+  llvm::SmallPtrSet<Operation *, 32> hoisted;
+  Operation *place = &block.front();
+  for (Operation &op : llvm::make_early_inc_range(block)) {
+    if (op.getNumRegions() || op.hasTrait<OpTrait::IsTerminator>() || !isMemoryEffectFree(&op))
+      continue;
+    bool isReady = llvm::all_of(op.getOperands(), [&](Value value) {
+      Operation *def = value.getDefiningOp();
+      return !def || def->getBlock() != &block || hoisted.contains(def);
+    });
+    if (!isReady)
+      continue;
+    hoisted.insert(&op);
+    if (&op == place)
+      place = op.getNextNode();
+    else
+      op.moveBefore(place);
+  }
+}
+
 struct GPULowerNamedOps : fleet::impl::GPULowerNamedOpsBase<GPULowerNamedOps> {
+  LogicalResult lowerOne(Operation *op, Emitter &e) {
+    for (Value operand : op->getOperands()) {
+      if (operand.getType().isIndex())
+        continue;
+      auto type = dyn_cast<MemRefType>(operand.getType());
+      if (!type || !cpu::isContiguousInLastDim(operand))
+        return op->emitOpError("expected buffers contiguous in the last dimension, found ") << operand.getType();
+    }
+    if (auto partial = dyn_cast<AttentionPartialOp>(op); partial && !partial.getPart())
+      return op->emitOpError("expected a tile of one part, found all parts");
+    TypeSwitch<Operation *>(op)
+        .Case<GatherOp, RmsNormOp, LayerNormOp, RopeOp, AttentionOp, ArgmaxOp>([&](auto named) { lower(e, named); })
+        .Case([&](AttentionPartialOp partial) { lowerAttentionPartial(e, partial); })
+        .Case([&](AttentionMergeOp merge) { lowerAttentionMerge(e, merge); });
+    return success();
+  }
+
   void runOnOperation() override {
     SmallVector<Operation *> ops;
     getOperation()->walk([&](Operation *op) {
-      if (isa<GatherOp, RmsNormOp, LayerNormOp, RopeOp, AttentionOp, AttentionPartialOp, AttentionMergeOp,
-              ArgmaxOp>(op))
+      if (isNamed(op))
         ops.push_back(op);
     });
+    llvm::SmallPtrSet<Block *, 16> blocks;
+    for (Operation *op : ops)
+      if (blocks.insert(op->getBlock()).second)
+        hoistViews(*op->getBlock());
+    // Each op ends with a barrier, which the next one may not need.
+    Accesses open;
+    int64_t taken = 0;
     for (Operation *op : ops) {
-      for (Value operand : op->getOperands()) {
-        if (operand.getType().isIndex())
-          continue;
-        auto type = dyn_cast<MemRefType>(operand.getType());
-        if (!type || !cpu::isContiguousInLastDim(operand)) {
-          op->emitOpError("expected buffers contiguous in the last dimension, found ")
-              << operand.getType();
-          return signalPassFailure();
-        }
-      }
       OpBuilder builder(op);
       Emitter e(builder, op->getLoc(), getOperation());
-      if (auto gather = dyn_cast<GatherOp>(op))
-        lower(e, gather);
-      else if (auto norm = dyn_cast<RmsNormOp>(op))
-        lower(e, norm);
-      else if (auto norm = dyn_cast<LayerNormOp>(op))
-        lower(e, norm);
-      else if (auto rope = dyn_cast<RopeOp>(op))
-        lower(e, rope);
-      else if (auto attention = dyn_cast<AttentionOp>(op))
-        lower(e, attention);
-      else if (auto partial = dyn_cast<AttentionPartialOp>(op)) {
-        if (!partial.getPart()) {
-          op->emitOpError("expected a tile of one part, found all parts");
-          return signalPassFailure();
-        }
-        lowerAttentionPartial(e, partial);
-      } else if (auto merge = dyn_cast<AttentionMergeOp>(op))
-        lowerAttentionMerge(e, merge);
-      else
-        lower(e, cast<ArgmaxOp>(op));
+      e.firstWave = taken % e.workgroup.waves();
+      open.add(op);
+      if (failed(lowerOne(op, e)))
+        return signalPassFailure();
+      Operation *next = op->getNextNode();
+      auto barrier = dyn_cast_or_null<gpu::BarrierOp>(op->getPrevNode());
+      int64_t rows = 1;
+      for (int64_t size : shapeOf(op->getOperands().back()).drop_back())
+        rows *= size;
       op->erase();
+      Accesses after;
+      if (next && isNamed(next))
+        after.add(next);
+      if (barrier && next && isNamed(next) && !open.mustPrecede(after)) {
+        barrier.erase();
+        taken += rows;
+        continue;
+      }
+      open = Accesses();
+      taken = 0;
     }
   }
 };

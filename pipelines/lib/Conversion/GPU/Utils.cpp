@@ -132,8 +132,21 @@ Value Emitter::wave() {
   return arith::IndexCastUIOp::create(b, loc, b.getIndexType(), wave);
 }
 
+/// x - first, modulo count.
+static Value rotate(Emitter &e, Value x, int64_t first, int64_t count) {
+  if (!first)
+    return x;
+  return arith::RemUIOp::create(e.b, e.loc, e.addIndex(x, count - first), e.index(count));
+}
+
+Value Emitter::threadInTurn() {
+  return rotate(*this, thread(), firstWave * workgroup.lanes, workgroup.threads);
+}
+
+Value Emitter::waveInTurn() { return rotate(*this, wave(), firstWave, workgroup.waves()); }
+
 void Emitter::forThreads(int64_t count, function_ref<void(Value)> body) {
-  Value first = thread();
+  Value first = threadInTurn();
   auto once = [&](Value i) {
     body(i);
     return SmallVector<Value>();
@@ -149,7 +162,7 @@ void Emitter::forThreads(int64_t count, function_ref<void(Value)> body) {
 }
 
 void Emitter::forWaves(int64_t count, function_ref<void(Value)> body) {
-  Value first = wave();
+  Value first = waveInTurn();
   if (count == workgroup.waves())
     return body(first);
   if (count < workgroup.waves()) {

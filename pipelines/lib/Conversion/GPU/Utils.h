@@ -37,8 +37,13 @@ struct Emitter : cpu::Emitter {
 
   gpu::GPUModuleOp module;
   Workgroup workgroup;
+  /// The first subgroup to be given work: ops that run side by side start apart.
+  int64_t firstWave = 0;
 
   Value thread() { return gpu::ThreadIdOp::create(b, loc, gpu::Dimension::x); }
+  /// The thread's number counted from the first subgroup to be given work.
+  Value threadInTurn();
+  Value waveInTurn();
   Value lane();
   /// The subgroup's number; the same for all its lanes, and known to be so.
   Value wave();

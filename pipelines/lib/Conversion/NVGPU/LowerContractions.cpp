@@ -40,9 +40,29 @@ static void stage(Emitter &e, linalg::MatmulOp op, Contraction &c) {
   c.lhs = staged;
 }
 
+/// Waits until a slot is full. The copies wait for no other workgroup, so a wait
+/// that does not end is a bug of the ring: it stops the kernel.
+static void waitForSlot(Emitter &e, Value barrier, Value parity) {
+  constexpr int32_t kMostTries = 1 << 20;
+  scf::WhileOp::create(
+      e.b, e.loc, TypeRange{e.b.getI32Type()}, ValueRange{e.i32(0)},
+      [&](OpBuilder &, Location, ValueRange tries) {
+        Value yes = arith::ConstantIntOp::create(e.b, e.loc, true, 1);
+        Value missing = arith::XOrIOp::create(e.b, e.loc, tryWait(e, barrier, parity), yes);
+        scf::ConditionOp::create(e.b, e.loc, missing, tries);
+      },
+      [&](OpBuilder &, Location, ValueRange tries) {
+        Value more = arith::AddIOp::create(e.b, e.loc, tries[0], e.i32(1));
+        Value isLost = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::uge, more, e.i32(kMostTries));
+        e.ifThen(isLost, [&] { LLVM::Trap::create(e.b, e.loc); });
+        scf::YieldOp::create(e.b, e.loc, ValueRange{more});
+      });
+}
+
 /// The tile's columns are the rows of the mma, so that 16 of them need no
-/// padding, and rows of activations its columns, padded to 8. Warps take steps
-/// of the contracted dimension in turn; their partial sums are added in order.
+/// padding, and rows of activations its columns, padded to 8. Warps take slots of
+/// the ring, or steps of the contracted dimension, in turn; their partial sums
+/// are added in order.
 static void lower(Emitter &e, linalg::MatmulOp op, Contraction c, std::optional<int64_t> slots) {
   stage(e, op, c);
   int64_t waves = e.workgroup.waves(), blocks = c.rowBlocks();
@@ -84,44 +104,50 @@ static void lower(Emitter &e, linalg::MatmulOp op, Contraction c, std::optional<
     Value data = ring.data();
     Value positions = e.shared("ring_position", inWorkgroupMemory({e.workgroup.threads}, i32));
     Value position = e.toIndex(e.load(positions, e.thread()));
-    constexpr int64_t kDeep = kSlot / (kColumns * 2);
-    Value parity = arith::AndIOp::create(
-        e.b, e.loc, arith::IndexCastOp::create(e.b, e.loc, i32, quotient(position, *slots)), e.i32(1));
-    SmallVector<Value> state = {rem(position, *slots), parity};
-    state.append(sums);
-    state = e.loop(e.index(0), e.index(c.depth), kDeep, state, [&](Value begin, ValueRange carried) {
-      Value slot = carried[0], parity = carried[1];
-      scf::WhileOp::create(
-          e.b, e.loc, TypeRange{}, ValueRange{},
-          [&](OpBuilder &, Location, ValueRange) {
-            Value yes = arith::ConstantIntOp::create(e.b, e.loc, true, 1);
-            Value missing = arith::XOrIOp::create(e.b, e.loc, tryWait(e, ring.full(slot), parity), yes);
-            scf::ConditionOp::create(e.b, e.loc, missing, ValueRange{});
-          },
-          [&](OpBuilder &, Location, ValueRange) { scf::YieldOp::create(e.b, e.loc); });
-      Value base = e.addIndex(e.mulIndex(slot, kSlot), laneOffset);
+    // A warp takes whole slots: it waits for one barrier, then has steps enough
+    // to hide the latency of each behind the others, in two sums.
+    constexpr int64_t kDeep = kSlot / (kColumns * 2), kUnroll = 4;
+    int64_t chunks = llvm::divideCeil(c.depth, kDeep);
+    SmallVector<Value> both(sums);
+    llvm::append_range(both, sums);
+    // Slot s is warp s mod waves', whatever the position.
+    Value first = rem(arith::SubIOp::create(e.b, e.loc, e.addIndex(wave, waves), rem(position, waves)), waves);
+    both = e.loop(first, e.index(chunks), waves, both, [&](Value chunk, ValueRange carried) {
+      Value at = e.addIndex(position, chunk);
+      Value slot = rem(at, *slots);
+      Value parity = arith::AndIOp::create(
+          e.b, e.loc, arith::IndexCastOp::create(e.b, e.loc, i32, quotient(at, *slots)), e.i32(1));
+      waitForSlot(e, ring.full(slot), parity);
+      Value base = e.addIndex(e.mulIndex(slot, kSlot), laneOffset), begin = e.mulIndex(chunk, kDeep);
+      auto one = [&](Value depth, ValueRange sums) {
+        Value from = e.addIndex(base, e.mulIndex(depth, kColumns * 2));
+        return stepOf(e.addIndex(begin, depth), loadMatrices(e, pointerTo(e, data, from)), sums);
+      };
       Value deep = e.index(kDeep);
       if (c.depth % kDeep)
-        deep = arith::MinUIOp::create(e.b, e.loc, deep,
-                                      arith::SubIOp::create(e.b, e.loc, e.index(c.depth), begin));
-      auto added = e.loop(e.mulIndex(wave, kDepth), deep, waves * kDepth, carried.drop_front(2),
-                          [&](Value depth, ValueRange sums) {
-                            Value at = e.addIndex(base, e.mulIndex(depth, kColumns * 2));
-                            return stepOf(e.addIndex(begin, depth), loadMatrices(e, pointerTo(e, data, at)), sums);
-                          });
+        deep = arith::MinUIOp::create(e.b, e.loc, deep, arith::SubIOp::create(e.b, e.loc, e.index(c.depth), begin));
+      int64_t count = 4 * blocks;
+      SmallVector<Value> next(carried);
+      bool isEven = c.depth % (kDepth * kUnroll) == 0;
+      next = e.loop(e.index(0), deep, isEven ? kDepth * kUnroll : kDepth, next, [&](Value depth, ValueRange carried) {
+        SmallVector<Value> low(carried.take_front(count)), high(carried.drop_front(count));
+        for (int64_t u = 0; u < (isEven ? kUnroll : 1); ++u) {
+          SmallVector<Value> &sum = u % 2 ? high : low;
+          sum = one(e.addIndex(depth, u * kDepth), sum);
+        }
+        llvm::append_range(low, high);
+        return low;
+      });
       syncWarp(e);
       Value isLeader = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, lane, e.index(0));
       e.ifThen(isLeader, [&] { arrive(e, ring.empty(slot)); });
-      auto [nextSlot, nextParity] = ring.next(slot, parity);
-      SmallVector<Value> next = {nextSlot, nextParity};
-      llvm::append_range(next, added);
       return next;
     });
-    Value after = e.addIndex(position, llvm::divideCeil(c.depth, kDeep));
     // Positions only matter modulo two rounds of the ring.
-    after = rem(after, 2 * *slots);
+    Value after = rem(e.addIndex(position, chunks), 2 * *slots);
     memref::StoreOp::create(e.b, e.loc, arith::IndexCastOp::create(e.b, e.loc, i32, after), positions, e.thread());
-    sums.assign(state.begin() + 2, state.end());
+    for (size_t i = 0, n = sums.size(); i < n; ++i)
+      sums[i] = e.add(both[i], both[n + i]);
   } else {
     sums = e.loop(e.mulIndex(wave, kDepth), e.index(c.depth), waves * kDepth, sums,
                   [&](Value depth, ValueRange sums) {

@@ -170,7 +170,7 @@ struct NVGPULowerEvents : mlir::fleet::impl::NVGPULowerEventsBase<NVGPULowerEven
     // The producer warp has no part in the barriers of the walk.
     SmallVector<Operation *> rest;
     module.walk([&](Operation *op) {
-      if (isa<gpu::BarrierOp, gpu::SubgroupBroadcastOp>(op))
+      if (isa<gpu::BarrierOp, gpu::SubgroupBroadcastOp, memref::PrefetchOp>(op))
         rest.push_back(op);
     });
     for (Operation *op : rest) {
@@ -178,6 +178,8 @@ struct NVGPULowerEvents : mlir::fleet::impl::NVGPULowerEventsBase<NVGPULowerEven
       Emitter e(builder, op->getLoc(), module);
       if (isa<gpu::BarrierOp>(op))
         nv::barrier(e, kWalkBarrier, e.workgroup.threads);
+      else if (auto prefetch = dyn_cast<memref::PrefetchOp>(op))
+        nv::prefetch(e, prefetch.getMemref(), prefetch.getIndices());
       else // of values that are uniform already: an NVIDIA chip keeps no scalars apart
         op->getResult(0).replaceAllUsesWith(op->getOperand(0));
       op->erase();

@@ -87,6 +87,16 @@ SmallVector<Value> nv::multiply(Emitter &e, ArrayRef<Value> lhs, ArrayRef<Value>
   return parts;
 }
 
+void nv::prefetch(Emitter &e, Value memref, ValueRange indices) {
+  auto type = cast<MemRefType>(memref.getType());
+  auto metadata = memref::ExtractStridedMetadataOp::create(e.b, e.loc, memref);
+  Value element = metadata.getOffset();
+  for (auto [index, stride] : llvm::zip_equal(indices, metadata.getStrides()))
+    element = e.addIndex(element, arith::MulIOp::create(e.b, e.loc, index, stride));
+  Value pointer = pointerTo(e, memref, e.mulIndex(element, type.getElementTypeBitWidth() / 8));
+  assembly(e, "prefetch.global.L2 [$0];", "l", {pointer});
+}
+
 void nv::syncWarp(Emitter &e) { NVVM::SyncWarpOp::create(e.b, e.loc, e.i32(-1)); }
 
 void nv::barrier(Emitter &e, int32_t id, int32_t threads) {

@@ -14,7 +14,7 @@ namespace mlir::fleet::nv {
 using gpugen::Emitter;
 
 /// Bytes of one slot of the ring of weights: one bulk copy.
-constexpr int64_t kSlot = 16384;
+constexpr int64_t kSlot = 8192;
 /// Columns of a tile of weights, rows of an mma's left side.
 constexpr int64_t kColumns = 16;
 /// Contracted elements of one mma, and rows of activations.
@@ -38,6 +38,8 @@ void copyBulk(Emitter &e, Value to, Value from, Value bytes, Value barrier);
 SmallVector<Value> loadMatrices(Emitter &e, Value pointer);
 /// sum + lhs * rhs, m16n8k16 of bf16; `sum` has four f32.
 SmallVector<Value> multiply(Emitter &e, ArrayRef<Value> lhs, ArrayRef<Value> rhs, ArrayRef<Value> sum);
+/// Asks the L2 for the line of an element.
+void prefetch(Emitter &e, Value memref, ValueRange indices);
 void syncWarp(Emitter &e);
 /// Barrier `id` of `threads` threads of the workgroup.
 void barrier(Emitter &e, int32_t id, int32_t threads);

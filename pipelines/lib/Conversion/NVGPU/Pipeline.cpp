@@ -16,10 +16,14 @@
 
 using namespace mlir;
 
+/// Steps of one launch: enough to hide what a launch costs.
+static constexpr int64_t kMostSteps = 64;
+
 void mlir::fleet::buildNVGPUToLLVMPipeline(OpPassManager &manager, const NVGPUToLLVMOptions &options) {
   GPUDriverOptions driver;
   driver.cacheTables = true;
   driver.stamps = options.stamps;
+  driver.mostSteps = kMostSteps;
   manager.addPass(createGPUDriver(driver));
   {
     auto &kernel = manager.nest<gpu::GPUModuleOp>();

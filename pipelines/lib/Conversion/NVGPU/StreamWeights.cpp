@@ -167,10 +167,13 @@ void NVGPUStreamWeights::runOnOperation() {
     if (space && space.getValue() == gpu::AddressSpace::Workgroup)
       used += llvm::alignTo(global.getType().getNumElements() * global.getType().getElementTypeBitWidth() / 8, 128);
   }
-  int64_t slots = (target.getLds() - used) / (kSlot + 16);
-  if (slots < 2) {
-    module.emitError("expected room for a ring of 2 slots of ")
-        << kSlot << " bytes in the lds of a worker, found " << target.getLds() - used
+  // A slot is always read by the same warp: one that only sees every other round
+  // of a slot could not tell two phases of its barrier apart.
+  int64_t waves = getWorkgroup(module).waves();
+  int64_t slots = (target.getLds() - used) / (kSlot + 16) / waves * waves;
+  if (slots < waves) {
+    module.emitError("expected room for a ring of ")
+        << waves << " slots of " << kSlot << " bytes in the lds of a worker, found " << target.getLds() - used
         << " bytes left: choose a smaller number of rows per step";
     return signalPassFailure();
   }
@@ -202,7 +205,7 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
   e.forOneThread([&] {
     e.loop(slots, 1, [&](Value slot) {
       initBarrier(e, ring.full(slot), 1);
-      initBarrier(e, ring.empty(slot), workgroup.waves());
+      initBarrier(e, ring.empty(slot), 1);
     });
     fenceBarrierInit(e);
   });
@@ -244,7 +247,9 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
       // Carried through all loops: slot, parity to wait for, whether the walk goes on.
       Value yes = arith::ConstantIntOp::create(e.b, e.loc, true, 1);
       SmallVector<Value> state = {e.index(0), e.i32(1), yes};
-      e.loop(first, last, 1, state, [&](Value cuTask, ValueRange carried) {
+      Value steps = step.getNumArguments() > 6 ? e.toIndex(step.getArgument(6)) : e.index(1);
+      e.loop(e.index(0), steps, 1, state, [&](Value, ValueRange carried) {
+        return e.loop(first, last, 1, carried, [&](Value cuTask, ValueRange carried) {
         Value task = entryOf(cuTasks, {cuTask, e.index(0)});
         Value lo = entryOf(cuTasks, {cuTask, e.index(1)}), hi = entryOf(cuTasks, {cuTask, e.index(2)});
         Value kind = entryOf(deviceTasks, {task, e.index(0)});
@@ -284,6 +289,7 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
               return SmallVector<Value>{nextSlot, nextParity, goesOn};
             });
           });
+        });
         });
       });
     });

@@ -19,9 +19,16 @@
 // CHECK: gpu.func @fleet_step(
 // CHECK-SAME: i32) kernel attributes {known_block_size = array<i32: 256, 1, 1>}
 // CHECK: %[[CHIPLET:.*]] = fleet.chiplet_id : index
-// CHECK: %[[RANK:.*]] = fleet.worker_rank : index
+// CHECK: %[[RANK:.*]] = fleet.worker_rank {fleet.expired = @expired, fleet.first = 4 : i64, fleet.present = @present} : index
 // CHECK: scf.if
+// The heads of the worker's queues, a set for each wave; the least task id comes next.
+// CHECK: %[[HEADS:.*]] = memref.view {{.*}} to memref<4x2xi32, #gpu.address_space<workgroup>>
+// CHECK: arith.ceildivui
+// CHECK: scf.for
+// CHECK: memref.store {{.*}}, %[[HEADS]]
+// CHECK: scf.for {{.*}} iter_args
 // CHECK: scf.while
+// CHECK: } do {
 // CHECK: scf.for
 // CHECK: fleet.wait <device> {{.*}} {fleet.expired = @expired}
 // CHECK: scf.if
@@ -34,6 +41,7 @@
 // CHECK: memref.atomic_rmw assign
 // CHECK-COUNT-3: memref.store
 
+// OMIT: } do {
 // OMIT: scf.for %[[I:.*]] =
 // OMIT: arith.cmpi ne, %[[I]]
 // OMIT: scf.if
