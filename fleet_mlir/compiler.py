@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from . import cache as cache_store
-from . import package, passes
+from . import gpu, package, passes
 from .errors import FleetError
 from .progress import Advance, stage
 from .runtime import Executable
@@ -254,18 +254,21 @@ def from_text(
         return program.text()
     start = time.perf_counter()
     manifest = _manifest(program)
-    if not str(manifest.get("target", target)).startswith("cpu"):
-        raise FleetError(f"the target {target} cannot be packaged yet: compile to the phase target to see its code")
-    code = program.object()
+    backend = package.backend(manifest)
+    code = program.object() if backend == "cpu" else gpu.translate(backend, program.text())
     seconds["object"] = time.perf_counter() - start
     advance(note="object")
     start = time.perf_counter()
     package.check_manifest(manifest)
-    vmfb = package.cpu_vmfb(code, manifest["arenas"])
+    if backend == "cpu":
+        vmfb = package.cpu_vmfb(code, manifest["arenas"])
+    else:
+        vmfb = gpu.vmfb(backend, manifest["target"], code, manifest)
     seconds["vmfb"] = time.perf_counter() - start
     advance(note="vmfb")
     manifest["target_option"] = manifest.get("target", target) if reached else target
-    manifest["host"] = {"arch": package.host_arch(), "features": package.host_features()}
+    if backend == "cpu":
+        manifest["host"] = {"arch": package.host_arch(), "features": package.host_features()}
     manifest["seconds"] = {name: round(value, 3) for name, value in seconds.items()}
     return Executable(manifest, vmfb)
 

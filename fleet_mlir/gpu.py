@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import struct
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import package
+import numpy as np
+
+from . import package, passes, tools
 from .errors import FleetError
+
+if TYPE_CHECKING:
+    import torch
 
 # Per backend: IREE's target and format, the suffix of a kernel's file, the compiler's options.
 _BACKENDS = {
@@ -86,3 +92,118 @@ def vmfb(backend: str, chip: str, code: bytes, manifest: Mapping[str, Any]) -> b
             from .tools import first_error
 
             raise FleetError(f"IREE cannot package the kernel: {first_error(str(error))}") from None
+
+
+def translate(backend: str, text: str) -> bytes:
+    """The kernel of a module that has been through the phase target: PTX, or a code object."""
+    with tempfile.TemporaryDirectory(prefix="fleet-") as folder:
+        source, result = Path(folder) / "module.mlir", Path(folder) / "kernel"
+        source.write_text(passes.without_package(text))
+        option = {"cuda": "--to-ptx", "hip": "--to-hsaco"}[backend]
+        tools.run("fleet-translate", [option, str(source), "-o", str(result)])
+        return result.read_bytes()
+
+
+def zeros(size: int) -> torch.Tensor:
+    """``size`` zero bytes (int8) on the GPU."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise FleetError("this PyTorch has no GPU: install one for the GPU, or choose device cpu")
+    try:
+        with torch.inference_mode(False):  # whose tensors could not be written later
+            return torch.zeros(max(size, 1), dtype=torch.int8, device="cuda")
+    except RuntimeError:
+        raise FleetError(f"there is no memory on the GPU for an arena of {size:,} bytes") from None
+
+
+class Call:
+    """The compiled function with its five buffers on the GPU; input and output have a host copy each.
+
+    arenas: params, state, work, input, output, int8 on the GPU. host: input and output, uint8.
+    """
+
+    def __init__(
+        self, vmfb: bytes, hal_device: Any, arenas: list[torch.Tensor], host: tuple[np.ndarray, np.ndarray]
+    ) -> None:
+        import iree.runtime as rt
+        import torch
+
+        self._arenas, self._torch, self._rt = arenas, torch, rt
+        self._host = [torch.from_numpy(array).view(torch.int8) for array in host]
+        instance = rt.VmInstance()
+        try:
+            module = rt.VmModule.copy_buffer(instance, vmfb)
+            self._context = rt.VmContext(instance, [rt.create_hal_module(instance, hal_device), module])
+            self._function = module.lookup_function("step")
+        except Exception as error:
+            raise FleetError(f"IREE cannot load the program: {str(error).splitlines()[0]}") from None
+        torch.cuda.synchronize()
+        self._views = [hal_device.from_dlpack_capsule(torch.utils.dlpack.to_dlpack(arena)) for arena in arenas]
+
+    def __call__(self, epoch: int, steps: int = 1) -> None:
+        """Run ``steps`` steps in one launch, the first with ``epoch``."""
+        _, _, _, inputs, output = self._arenas
+        inputs[: self._host[0].numel()].copy_(self._host[0])
+        self._torch.cuda.synchronize()  # torch's stream and IREE's know nothing of each other
+        arguments = self._rt.VmVariantList(7)
+        for view in self._views:
+            arguments.push_ref(view)
+        arguments.push_int(epoch)
+        arguments.push_int(steps)
+        try:
+            self._context.invoke(self._function, arguments, self._rt.VmVariantList(0))
+        except Exception as error:
+            raise FleetError(f"the step failed: {str(error).splitlines()[0]}") from None
+        self._host[1].copy_(output[: self._host[1].numel()])
+
+    def reset(self) -> None:
+        """Forget what counters know of steps that did not end."""
+        self._arenas[2].zero_()
+
+
+def code_object(vmfb: bytes) -> bytes:
+    """The AMD code object inside a vmfb."""
+    for begin in range(len(vmfb) - 64):
+        begin = vmfb.find(b"\x7fELF\x02\x01\x01", begin)
+        if begin < 0:
+            break
+        (machine,) = struct.unpack_from("<H", vmfb, begin + 18)
+        table, size, count = struct.unpack_from("<Q", vmfb, begin + 40) + struct.unpack_from("<HH", vmfb, begin + 58)
+        end = begin + table + size * count  # the section headers come last
+        if machine == 224 and end <= len(vmfb):
+            return vmfb[begin:end]
+        break
+    raise FleetError("the program has no AMD code object")
+
+
+class ExecutorCall:
+    """The AMD code object on the executor (`fleet_mlir.cdna`), one workgroup for each worker."""
+
+    def __init__(self, vmfb: bytes, manifest: Mapping[str, Any], arenas: list[np.ndarray], seed: int = 0) -> None:
+        from .cdna import Machine
+
+        chiplets = manifest["chiplets"]
+        self._machine = Machine(
+            manifest["target"], xcds=chiplets, cus=[manifest["workers"] // chiplets] * chiplets, groups_per_cu=1, seed=seed
+        )
+        self._machine.load(code_object(vmfb))
+        self._work = arenas[2]
+        self._buffers = [
+            self._machine.buffer(array, name, readonly=name in ("params", "input"))
+            for array, name in zip(arenas, package.ARENAS, strict=True)
+        ]
+        self._grid, self._block = manifest["workers"], manifest["threads"]
+
+    def __call__(self, epoch: int) -> None:
+        """Run one step."""
+        from .cdna import KernelError
+
+        try:
+            self._machine.launch("fleet_step", grid=self._grid, block=self._block, args=[*self._buffers, epoch])
+        except KernelError as error:
+            raise FleetError(f"the step failed on the executor: {str(error).splitlines()[0]}") from None
+
+    def reset(self) -> None:
+        """Forget what counters know of steps that did not end."""
+        self._work[:] = 0

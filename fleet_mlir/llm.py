@@ -13,6 +13,10 @@ from .compiler import Job, compile_all
 from .errors import FleetError
 from .progress import shown, stage
 
+# Greedy steps that go in one launch where the program can: enough to hide what a launch costs, few enough that a
+# stream of text does not halt and that little is thrown away when an answer ends.
+LAUNCH_STEPS = 16
+
 
 @dataclass
 class Report:
@@ -97,7 +101,7 @@ class LLM:
         context: int = 1024,
         slots: int = 1,
         prefill: int = 32,
-        device: str = "cpu",
+        device: str | None = None,
         cache: bool = True,
     ) -> None:
         from .models import load
@@ -197,6 +201,7 @@ class LLM:
         report.prefill_seconds = time.perf_counter() - start
         count = [0] * len(prompts)
         live = set(range(len(prompts)))
+        ahead: dict[int, list[int]] = {slot: [] for slot in live}  # tokens that a launch of several steps gave
         while live:
             for slot in sorted(live):
                 if token[slot] in stop:
@@ -209,17 +214,27 @@ class LLM:
             if not live:
                 break
             rows = sorted(live)
-            start = time.perf_counter()
-            before = self.decode_step.launches
-            result = self.decode_step.step(
-                [token[slot] for slot in rows], [position[slot] for slot in rows], rows, range(len(rows))
-            )
-            report.decode_seconds += time.perf_counter() - start
-            report.launches += self.decode_step.launches - before
+            if not ahead[rows[0]]:
+                room = min(min(max_new_tokens - count[slot], self.context - position[slot]) for slot in rows)
+                start = time.perf_counter()
+                before = self.decode_step.launches
+                chunk = self._decode([token[slot] for slot in rows], [position[slot] for slot in rows], rows, room)
+                report.decode_seconds += time.perf_counter() - start
+                report.launches += self.decode_step.launches - before
+                for slot, ids in zip(rows, chunk, strict=True):
+                    ahead[slot] = ids
             report.new_tokens += len(rows)
-            for row, slot in enumerate(rows):
-                token[slot] = int(result.ids[row])
+            for slot in rows:
+                token[slot] = ahead[slot].pop(0)
                 position[slot] += 1
+
+    def _decode(self, tokens: list[int], positions: list[int], slots: list[int], room: int) -> list[list[int]]:
+        """The next tokens of each slot: one, or as many (up to ``room``) as one launch gives."""
+        step = self.decode_step
+        steps = min(step.most_steps, LAUNCH_STEPS, max(room, 1))
+        if steps > 1:
+            return step.steps_ahead(tokens, positions, slots, steps).T.tolist()
+        return [[int(token)] for token in step.step(tokens, positions, slots, range(len(slots))).ids]
 
     def generate(
         self,

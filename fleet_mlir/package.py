@@ -63,6 +63,12 @@ module @fleet {{
 """.replace("%epoch_", "%epoch")
 
 
+def backend(manifest: dict[str, Any]) -> str:
+    """Who runs a program: ``cpu``, ``cuda`` or ``hip``, from its target's name."""
+    name = str(manifest.get("target", ""))
+    return "cuda" if name.startswith("sm_") else "hip" if name.startswith("gfx") else "cpu"
+
+
 def host_arch() -> str:
     """This machine's architecture as IREE spells it."""
     machine = platform.machine().lower()
@@ -162,6 +168,10 @@ def check_manifest(manifest: Any) -> dict[str, Any]:
         entry = outputs.get(name)
         need(isinstance(entry, dict), f"the output {name} is missing")
         inside("output", entry.get("offset"), size_of(entry, name), f"the output {name}")
+    most = manifest.get("most_steps", 1)
+    need(_natural(most) and most > 0, "most_steps is not a positive number")
+    if most > 1:
+        inside("output", manifest.get("history"), 4 * most * manifest["out_rows"], "the history")
     need(isinstance(params, list), "params is missing")
     for entry in params:
         need(isinstance(entry, dict) and isinstance(entry.get("names"), list) and bool(entry["names"]),

@@ -18,6 +18,11 @@ _PACKAGE = "fleet.package"  # says nothing about code
 _PACKAGE_LINE = re.compile(rf"^\s*{re.escape(_PACKAGE)} .*$", re.MULTILINE)
 
 
+def without_package(text: str) -> str:
+    """A module's text without what says nothing about code."""
+    return _PACKAGE_LINE.sub("", text)
+
+
 @functools.cache
 def bindings() -> Any | None:
     """The modules ``ir``, ``passmanager`` and ``_fleet`` of the built package, None in a source tree without them."""

@@ -1,6 +1,7 @@
 """Runs a compiled step: arenas, packed weights, and one call a step.
 
-All five arenas are plain host memory (64-byte aligned ``uint8`` arrays) that IREE uses in place.
+On a CPU all five arenas are plain host memory (64-byte aligned ``uint8`` arrays) that IREE uses in place; on a GPU they
+are torch's, shared with IREE, and inputs and outputs have a copy on the host.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import cache, package
+from . import cache, gpu, package
 from .errors import FleetError
 from .progress import stage
 
 if TYPE_CHECKING:
     import torch
 
+# The devices on which a program of a backend can run; `exec` is the executor of AMD code objects on the host.
+DEVICES = {"cpu": ("cpu",), "cuda": ("cuda",), "hip": ("hip", "exec")}
 # Counters in the work arena are monotone i32: they are cleared long before they could overflow.
 EPOCH_LIMIT = 1 << 18
 
@@ -70,21 +73,26 @@ def pack_matrix(matrix: torch.Tensor, nb: int, out: torch.Tensor, group: int = 1
         blocks[whole, :, : rows % nb].copy_(matrix[whole * nb :].t())
 
 
-def pack_params(manifest: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> np.ndarray:
-    """The params arena (uint8) of a manifest, filled from ``weights``."""
+def pack_params(
+    manifest: Mapping[str, Any], weights: Mapping[str, torch.Tensor], arena: torch.Tensor | None = None
+) -> np.ndarray | torch.Tensor:
+    """The params arena (uint8) of a manifest, filled from ``weights``.
+
+    arena: zeros (8 bits an element) on the device that shall hold it; by default memory of the host.
+    """
     import torch
 
     dtypes = {
         "bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32,
         "i32": torch.int32, "i64": torch.int64, "i8": torch.int8, "i1": torch.bool,
     }  # fmt: skip
-    arena = aligned_zeros(manifest["arenas"]["params"])
-    whole = torch.from_numpy(arena)
+    filled = aligned_zeros(manifest["arenas"]["params"]) if arena is None else arena
+    whole = torch.from_numpy(filled) if arena is None else arena.view(torch.uint8)
     with stage("packing weights", len(manifest["params"])) as advance:
         for entry in manifest["params"]:
             _pack_param(entry, weights, whole, dtypes[entry["dtype"]])
             advance()
-    return arena
+    return filled
 
 
 def _pack_param(
@@ -105,7 +113,7 @@ def _pack_param(
             raise FleetError(f"the weight {name} is {have}, the program was compiled for {entry['dtype']}")
         if piece.is_meta:
             raise FleetError(f"the weight {name} has no data: a model made from its config alone cannot run")
-        pieces.append(piece.cpu())
+        pieces.append(piece.to(whole.device))
     axis = entry.get("concat", 0)
     names = ", ".join(entry["names"])
     try:
@@ -127,8 +135,21 @@ def _pack_param(
         target.copy_(value.reshape(-1))
 
 
+def check_device(target: str, device: str | None) -> str:
+    """The device for a program of ``target``: the one asked for, if it can run it, else the target's own."""
+    able = DEVICES[package.backend({"target": target})]
+    if device is None:
+        return able[0]
+    name = device.partition("://")[0]
+    if name not in {known for names in DEVICES.values() for known in names}:
+        raise FleetError(f"unknown device {device}: use cpu, cuda, hip or exec")
+    if name not in able:
+        raise FleetError(f"the device {device} cannot run the target {target}: choose {' or '.join(able)}")
+    return device
+
+
 @functools.cache
-def device(name: str) -> Any:
+def open_device(name: str) -> Any:
     """An IREE device: ``cpu`` or a driver's name with an optional ``://path``."""
     import iree.runtime as rt
 
@@ -148,18 +169,17 @@ def device(name: str) -> Any:
 class State:
     """Caches of all slots (uint8 arena) and how many positions of each slot are filled."""
 
-    arena: np.ndarray
+    arena: np.ndarray | torch.Tensor
     filled: list[int]
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class _Call:
-    """The compiled function with its five buffers bound."""
+    """The compiled function with its five buffers (of the host) bound."""
 
-    def __init__(self, vmfb: bytes, arenas: Sequence[np.ndarray], device_name: str) -> None:
+    def __init__(self, vmfb: bytes, arenas: Sequence[np.ndarray], hal_device: Any) -> None:
         import iree.runtime as rt
 
-        hal_device = device(device_name)
         instance = rt.VmInstance()
         try:
             module = rt.VmModule.copy_buffer(instance, vmfb)
@@ -251,15 +271,21 @@ class Executable:
             mine.get(key) == theirs.get(key) for key in keys
         )
 
-    def bind(self, weights: Any, *, share: Executable | None = None, device: str = "cpu") -> Executable:
+    def bind(self, weights: Any, *, share: Executable | None = None, device: str | None = None) -> Executable:
         """Load weights (name -> tensor, a loaded model or a transformers model) and get ready to run.
 
+        device: cpu, cuda, hip or exec (AMD code on the host); by default what the program was compiled for.
         ``share``: a bound executable of the same model whose caches, and weights if stored alike, are used too.
         """
         if share is not None and (share.params is None or share.state is None):
             raise FleetError("the executable to share with is not bound")
         if share is not None and not self.shares_state(share):
             raise FleetError("these executables cannot share their caches: slots, context or layout differ")
+        device = check_device(str(self.manifest.get("target")), device)
+        on_gpu = device.partition("://")[0] in ("cuda", "hip")
+        hal = open_device(device) if device != "exec" else None
+        sizes = self.manifest["arenas"]
+        zeros = gpu.zeros if on_gpu else aligned_zeros
         if share is not None and self.shares_params(share):
             self.params = share.params
         else:
@@ -270,13 +296,13 @@ class Executable:
             mapping = getattr(weights, "weights", weights)
             if not isinstance(mapping, Mapping):
                 raise FleetError("weights must be a mapping from names to tensors")
-            self.params = pack_params(self.manifest, mapping)
-        sizes = self.manifest["arenas"]
+            self.params = pack_params(self.manifest, mapping, gpu.zeros(sizes["params"]) if on_gpu else None)
         if share is not None:
             self.state = share.state
         else:
-            self.state = State(aligned_zeros(sizes["state"]), [0] * self.slots)
-        self._work, self._input, self._output = (aligned_zeros(sizes[n]) for n in ("work", "input", "output"))
+            self.state = State(zeros(sizes["state"]), [0] * self.slots)
+        self._work = zeros(sizes["work"])
+        self._input, self._output = aligned_zeros(sizes["input"]), aligned_zeros(sizes["output"])
         self._inputs = {
             name: self._view(self._input, offset, [self.out_rows if name == "out_rows" else self.tokens], np.int32)
             for name, offset in package.input_offsets(self.manifest).items()
@@ -285,8 +311,20 @@ class Executable:
         self._logits = self._view(self._output, outputs["logits"]["offset"], outputs["logits"]["shape"], np.float32)
         self._ids = self._view(self._output, outputs["ids"]["offset"], outputs["ids"]["shape"], np.int32)
         self._status = self._view(self._output, outputs["status"]["offset"], outputs["status"]["shape"], np.int32)
+        if self.most_steps > 1:
+            self._history = self._view(
+                self._output, self.manifest["history"], (self.most_steps, self.out_rows), np.int32
+            )
         self._epoch = 0
-        self._call = _Call(self.vmfb, (self.params, self.state.arena, self._work, self._input, self._output), device)
+        first = [self.params, self.state.arena, self._work]
+        host = (self._input, self._output)
+        if on_gpu:
+            on_device = [*first, gpu.zeros(sizes["input"]), gpu.zeros(sizes["output"])]
+            self._call = gpu.Call(self.vmfb, hal, on_device, host)
+        elif device == "exec":
+            self._call = gpu.ExecutorCall(self.vmfb, self.manifest, [*first, *host])
+        else:
+            self._call = _Call(self.vmfb, (*first, *host), hal)
         return self
 
     @staticmethod
@@ -365,31 +403,66 @@ class Executable:
             rows = self._row_array(out_rows, "out_rows")
         with self.state.lock:
             filled = self._check(rows_of["tokens"], rows_of["positions"], rows_of["slots"], rows)
-            for name, array in rows_of.items():
-                self._inputs[name][:count] = array
-                self._inputs[name][count:] = -1 if name == "slots" else 0
-            self._inputs["positions"][:count][rows_of["slots"] < 0] = 0
-            self._inputs["out_rows"][: rows.size] = rows
-            self._inputs["out_rows"][rows.size :] = 0
+            self._fill(rows_of, rows)
             self._launch()
             self.state.filled[:] = filled
             return StepResult(self._ids[: rows.size].copy(), self._logits[: rows.size].copy())
 
-    def _launch(self) -> None:
+    @property
+    def most_steps(self) -> int:
+        """How many greedy steps one launch can take (`steps_ahead`); 1 where each step is a launch."""
+        return self.manifest.get("most_steps", 1)
+
+    def steps_ahead(self, tokens: Any, positions: Any, slots: Any, steps: int) -> np.ndarray:
+        """``steps`` greedy steps in one launch, each row fed with its own token; gives ids int32 ``[steps, rows]``."""
+        if self._call is None or self.state is None:
+            raise FleetError("the program has no weights yet: call bind first")
+        if not 1 <= steps <= self.most_steps:
+            raise FleetError(f"{steps} steps were asked of a program that takes 1 to {self.most_steps} a launch")
+        rows_of = {name: self._row_array(v, name) for name, v in
+                   (("tokens", tokens), ("positions", positions), ("slots", slots))}  # fmt: skip
+        count = rows_of["tokens"].size
+        with self.state.lock:
+            filled = self._check(rows_of["tokens"], rows_of["positions"], rows_of["slots"], np.arange(count))
+            ends = [filled[slot] + steps - 1 for slot in set(rows_of["slots"].tolist()) if slot >= 0]
+            if len(ends) != int((rows_of["slots"] >= 0).sum()):
+                raise FleetError("each row needs a slot of its own to be fed with its own token")
+            if max(ends, default=0) > self.context:
+                raise FleetError(f"position {max(ends) - 1} does not fit the context of {self.context}")
+            self._fill(rows_of, np.arange(count))
+            self._launch(steps)
+            for slot in set(rows_of["slots"].tolist()):
+                if slot >= 0:
+                    filled[slot] += steps - 1
+            self.state.filled[:] = filled
+            return self._history[:steps, :count].copy()
+
+    def _fill(self, rows_of: Mapping[str, np.ndarray], rows: np.ndarray) -> None:
+        """Write a step's inputs; rows that are not given are idle."""
+        count = rows_of["tokens"].size
+        for name, array in rows_of.items():
+            self._inputs[name][:count] = array
+            self._inputs[name][count:] = -1 if name == "slots" else 0
+        self._inputs["positions"][:count][rows_of["slots"] < 0] = 0
+        self._inputs["out_rows"][: rows.size] = rows
+        self._inputs["out_rows"][rows.size :] = 0
+
+    def _launch(self, steps: int = 1) -> None:
         assert self._call is not None
-        if self._epoch >= EPOCH_LIMIT:
+        if self._epoch + steps >= EPOCH_LIMIT:
             self._work[:] = 0
             self._epoch = 0
         self._epoch += 1
         self._status[...] = 0
         try:
-            self._call(self._epoch)
+            self._call(self._epoch, steps) if steps > 1 else self._call(self._epoch)
+            self._epoch += steps - 1
             self._check_status()
         except FleetError:
             self._work[:] = 0  # counters of a step that did not end would mislead the next
             self._epoch = 0
             raise
-        self.steps += 1
+        self.steps += steps
         self.launches += 1
 
     def _check_status(self) -> None:

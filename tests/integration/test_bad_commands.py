@@ -411,9 +411,10 @@ def test_foreign_code_in_a_program(phases, tmp_path):
     ("options", "message"),
     [
         (["--device", "abacus"], "unknown device abacus"),
-        (["--device", "hip"], "the driver of the device hip is not available"),
-        (["--device", "cuda"], "the driver of the device cuda is not available"),
-        (["--target", "gfx950"], "the device cpu cannot run the target gfx950"),
+        (["--target", "gfx950", "--device", "hip"], "the driver of the device hip is not available"),
+        (["--target", "sm_90a"], "the driver of the device cuda is not available"),
+        (["--device", "cuda"], "the device cuda cannot run the target cpu"),
+        (["--target", "gfx950", "--device", "cpu"], "the device cpu cannot run the target gfx950"),
         (["--target", "abacus"], "unknown target 'abacus'"),
         (["--max-new-tokens", "0"], "not a positive whole number"),
         (["--prefill", "-3"], "not a positive whole number"),

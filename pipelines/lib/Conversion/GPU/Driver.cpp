@@ -569,6 +569,15 @@ void GPUDriver::runOnOperation() {
   if (failed(kernel) || failed(planSteps(*kernel, arenas)) ||
       failed(placeMemory(*kernel, arenas, target.getLds())))
     return signalPassFailure();
+  {
+    // What the launch needs to know.
+    OpBuilder b(&getContext());
+    NamedAttrList entries(module->getAttrOfType<DictionaryAttr>("fleet.manifest"));
+    entries.set("chiplets", b.getI64IntegerAttr(kernel->chiplets));
+    entries.set("workers", b.getI64IntegerAttr(kernel->workers));
+    entries.set("threads", b.getI64IntegerAttr(getWorkgroup(gpuModule).threads));
+    module->setAttr("fleet.manifest", entries.getDictionary(&getContext()));
+  }
   addProducers(*kernel);
   kernel->isFlat = kernel->chiplets == 1 && target.getBackend() == Backend::NVVM;
   kernel->cachesTables = cacheTables;

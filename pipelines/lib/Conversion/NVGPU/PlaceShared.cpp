@@ -68,6 +68,10 @@ struct NVGPUPlaceShared : mlir::fleet::impl::NVGPUPlaceSharedBase<NVGPUPlaceShar
     if (auto manifest = module->getAttrOfType<DictionaryAttr>("fleet.manifest")) {
       NamedAttrList entries(manifest);
       entries.set("shared", b.getI64IntegerAttr(size));
+      // The warp that streams came after the driver counted threads.
+      for (auto function : module.getOps<LLVM::LLVMFuncOp>())
+        if (auto threads = function->getAttrOfType<DenseI32ArrayAttr>(NVVM::NVVMDialect::getMaxntidAttrName()))
+          entries.set("threads", b.getI64IntegerAttr(threads[0]));
       module->setAttr("fleet.manifest", entries.getDictionary(&getContext()));
     }
   }

@@ -218,7 +218,6 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
   int32_t threads = workgroup.threads + workgroup.lanes;
   nv::barrier(e, 0, threads);
   step.setKnownBlockSizeAttr(builder.getDenseI32ArrayAttr({threads, 1, 1}));
-
   auto split = scf::IfOp::create(e.b, e.loc, isWalker, /*withElseRegion=*/true);
   for (Operation *op : walk)
     op->moveBefore(split.thenBlock()->getTerminator());
