@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -59,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     running.add_argument("--max-new-tokens", type=_positive, default=64)
     running.add_argument("--chat", action="store_true", help="put the prompt into the model's chat template")
     running.add_argument("--prefill", type=_positive, default=32, help="rows of a prefill step")
-    running.add_argument("--device", default="cpu", help="cpu, hip or cuda")
+    running.add_argument("--device", help="cpu, cuda, hip, or exec: AMD code on the host (default: the target's)")
     running.add_argument("--report", action="store_true", help="print times and counts at the end")
     running.add_argument("--no-cache", action="store_true", help="compile even if the result is known")
     model_options(running, 1024)
@@ -74,6 +75,28 @@ def parser() -> argparse.ArgumentParser:
     seeing.add_argument("--out-rows", type=_positive)
     seeing.add_argument("--compare-paper", action="store_true", help="beside the paper's Qwen3-8B figures")
     model_options(seeing, 1024)
+
+    simulating = commands.add_parser("simulate", help="run a schedule on a model of its chip")
+    simulating.add_argument("file", nargs="?", help="a module of phase schedule or kernel (.mlir)")
+    simulating.add_argument("--model", help="a folder, a .gguf file, or smollm2")
+    simulating.add_argument("--config", help="a known name or a config.json: no weights are needed")
+    simulating.add_argument("--layers", type=_positive, help="with --config: that many layers only")
+    simulating.add_argument("--tokens", type=_positive, default=1, help="rows a step")
+    simulating.add_argument("--out-rows", type=_positive)
+    simulating.add_argument("--switch", action="append", default=[], metavar="NAME=VALUE",
+                            help="prefetch=on|off, events=hierarchical|flat, scheduler=static|dynamic, "
+                                 "chiplets=aware|unaware, traversal=full_m|m_major|n_major")  # fmt: skip
+    simulating.add_argument("--row-tile", type=_positive, default=16, help="rows of a tile where the traversal is not full_m")
+    simulating.add_argument("--positions", type=_positive, help="positions that the rows attend to (default: the context)")
+    simulating.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE", help="instead of the chip's value")
+    simulating.add_argument("--steps", type=_positive, default=1, help="steps to run; the last is reported")
+    simulating.add_argument("--ablate", action="store_true", help="turn each switch off alone, then all of them")
+    simulating.add_argument("--json", action="store_true", help="print JSON")
+    simulating.add_argument("--trace", metavar="FILE", help="write a trace for Perfetto or Chrome")
+    simulating.add_argument("--report", metavar="FILE", help="write a page with pictures (.html)")
+    simulating.add_argument("--against", metavar="SCHEDULE",
+                            help="in the report: another .mlir file, or NAME=VALUE,... switches")  # fmt: skip
+    model_options(simulating, 1024)
     return top
 
 
@@ -128,14 +151,14 @@ def _run(args: argparse.Namespace) -> None:
     from .llm import LLM, encode
     from .models import load
     from .progress import shown
-    from .runtime import device
+    from .runtime import check_device, open_device
 
     args.target = args.target or "cpu"
     path = model_path(args.model)
     check_target(args.target)
-    device(args.device)
-    if args.device.partition("://")[0] != "cpu" or not args.target.startswith("cpu"):
-        raise FleetError(f"the device {args.device} cannot run the target {args.target} yet")
+    args.device = check_device(args.target, args.device)
+    if args.device != "exec":
+        open_device(args.device)
     start = time.perf_counter()
     with shown():
         model = load(path)
@@ -250,6 +273,54 @@ def _inspect(args: argparse.Namespace) -> None:
         print("\n" + inspect.compare_paper(stats, manifest.get("layers") or config.num_hidden_layers))
 
 
+def _simulate(args: argparse.Namespace) -> None:
+    from . import simulate
+
+    for name in (args.trace, args.report):
+        _check_output(name)
+    if args.against and not args.report:
+        raise FleetError("--against needs --report")
+    if args.ablate and (args.trace or args.report):
+        raise FleetError("give either --ablate or --trace and --report")
+    options = {
+        "switches": simulate.parse_switches(",".join(args.switch)) if args.switch else {},
+        "parameters": simulate.parse_parameters(args.parameter),
+        "row_tile": args.row_tile, "steps": args.steps, "context": args.positions or 0,
+    }  # fmt: skip
+    text = simulate.schedule_of(args.file) if args.file else _schedule(args)
+    if args.ablate:
+        rows = simulate.ablate(text, **options)
+        print(json.dumps(rows, indent=2) if args.json else simulate.ablation_text(rows))
+        return
+    if args.report:
+        result, timeline = simulate.with_spans(text, keep=args.trace, **options)
+        other = None
+        if args.against:
+            is_file = args.against.endswith(".mlir")
+            switches = options["switches"] if is_file else simulate.parse_switches(args.against)
+            against = simulate.schedule_of(args.against) if is_file else text
+            other = simulate.simulate(against, **{**options, "switches": switches})
+        batch = result["rows"] if args.config == "qwen3-8b" and result["target"]["name"] == "gfx950" and not args.layers else None
+        page = simulate.report(result, timeline, title=args.config or args.model or args.file, against=other, batch=batch)
+        try:
+            Path(args.report).write_text(page)
+        except OSError as error:
+            raise FleetError(f"cannot write {args.report}: {error.strerror}") from None
+    else:
+        result = simulate.simulate(text, trace=args.trace, **options)
+    print(json.dumps(result, indent=2) if args.json else simulate.text_of(result))
+
+
+def _schedule(args: argparse.Namespace) -> str:
+    """The module of phase schedule that the command line asks for."""
+    from .compiler import compile as compile_model
+
+    return compile_model(
+        _source(args), args.target or "cpu", tokens=args.tokens, slots=args.slots, context=args.context,
+        out_rows=args.out_rows, cache=False, compile_to="schedule",
+    )  # fmt: skip
+
+
 def _check_output(name: str | None) -> None:
     """A place that cannot be written shows before a long compilation."""
     if name is None:
@@ -288,7 +359,7 @@ def main(argv: list[str] | None = None) -> int:
         if not args.command:
             top.print_help(sys.stderr)
             return 1
-        {"compile": _compile, "run": _run, "inspect": _inspect}[args.command](args)
+        {"compile": _compile, "run": _run, "inspect": _inspect, "simulate": _simulate}[args.command](args)
         return 0
     except FleetError as error:
         return _fail(str(error))

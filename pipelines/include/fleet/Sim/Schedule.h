@@ -1,0 +1,104 @@
+//===- Schedule.h - A compiled schedule, as the simulator sees it
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef FLEET_SIM_SCHEDULE_H
+#define FLEET_SIM_SCHEDULE_H
+
+#include "fleet/IR/Fleet.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Support/LLVM.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace mlir::fleet::sim {
+/// Bytes of an operand: `count` runs of `bytes`, `stride` apart.
+struct Access {
+  uint32_t operand = 0;
+  int64_t offset = 0, bytes = 0, count = 1, stride = 0;
+  bool writes = false;
+  /// A contraction's parameter: it depends on no event, so it may be fetched ahead.
+  bool isWeight = false;
+  /// The runs belong to rows of the step, which a traversal may cut.
+  bool isOfRows = false;
+};
+
+/// A contraction of `m` rows, `n` columns and `k` terms.
+struct Contraction {
+  int64_t m, n, k;
+};
+
+/// What a body does outside its loop over tiles, or for one tile of it.
+struct Work {
+  std::vector<Access> accesses;
+  std::vector<Contraction> contractions;
+  double vectorOps = 0; ///< scalar operations that no matrix unit takes
+  int64_t reductions = 0; ///< steps in which the threads of a worker need each other
+  int64_t weightBytes = 0;
+};
+
+struct Body {
+  std::string name;
+  Work prologue;
+  std::vector<Work> tiles;
+  bool isContraction = false;
+};
+
+/// Tiles of a device task that one worker runs as one queue entry. A piece is
+/// `tile * rowParts + part`.
+struct CuTask {
+  uint32_t task = 0, worker = 0;
+  std::vector<uint32_t> pieces;
+};
+
+struct DeviceTask {
+  uint32_t body = 0;
+  /// Rows are cut in this many parts, each a piece of its own.
+  uint32_t rowParts = 1;
+  /// Addresses of the operands in the one space of all arenas.
+  std::vector<uint64_t> operands;
+  std::vector<uint32_t> waits;
+};
+
+struct Schedule {
+  // Facts of the target.
+  std::string target, backend;
+  int64_t chiplets = 1, workers = 1, lds = 0, l2 = 0, hbmGbs = 0;
+  // The step.
+  int64_t layers = 0, rows = 1, scratch = 0, bytes = 0;
+  std::vector<Body> bodies;
+  std::vector<DeviceTask> tasks;
+  std::vector<CuTask> cuTasks;
+  std::vector<std::vector<uint32_t>> queues; ///< of each worker, indices of cuTasks
+};
+
+/// Reads a module of phase schedule or kernel. `context`: positions that the rows of the step
+/// attend to, 0 for all that the caches have. Fails, with an error on the op, where a
+/// body does what the simulator does not know.
+FailureOr<Schedule> readSchedule(ModuleOp module, int64_t context);
+
+/// How to deal the same work in another way.
+struct Deal {
+  bool awareOfChiplets = true; ///< false: tile t on chiplet t mod chiplets, each tile a task
+  bool isDynamic = false;      ///< one worker of each chiplet deals, the others run
+  Traversal traversal = Traversal::FullM;
+  int64_t rowTile = 16; ///< rows of a part where the traversal is not full_m
+  /// Tiles of a body that make one piece of work, by body name.
+  std::vector<std::pair<std::string, int64_t>> groups;
+
+  bool isCompiled() const {
+    return awareOfChiplets && !isDynamic && traversal == Traversal::FullM && groups.empty();
+  }
+};
+
+/// Deals the tiles of `schedule` anew; as compiled if `deal` changes nothing.
+void redeal(Schedule &schedule, const Deal &deal);
+} // namespace mlir::fleet::sim
+
+#endif // FLEET_SIM_SCHEDULE_H
