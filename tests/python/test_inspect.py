@@ -49,7 +49,7 @@ def test_bodies_are_shared_by_the_layers(capsys):
     for phase in ("tasks", "tiles", "memory", "schedule", "kernel"):
         assert two[phase][bodies] == four[phase][bodies] != "0", phase
     layer = [(number(table["kernel"][devices])) for table in (two, four)]
-    assert layer[1] - layer[0] == 2 * 5, "five device tasks a layer"
+    assert layer[1] - layer[0] == 2 * 6, "six device tasks a layer: qkv, attention, its merge, o, gate and up, down"
     counts = [rows_of(text, "count ") for text in tables]
     assert counts[0]["bodies"] == counts[1]["bodies"]
 
