@@ -141,7 +141,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = False
     weights = RandomWeights()
-    with torch.inference_mode():
+    with torch.no_grad():
         step = Executable.load(args.program).bind(weights, device="cuda")
         correct = verdict(step, weights, 24)
         rows, ahead = step.tokens, step.most_steps

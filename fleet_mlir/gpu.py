@@ -130,7 +130,8 @@ class Call:
         import torch
 
         self._arenas, self._torch, self._rt = arenas, torch, rt
-        self._host = [torch.from_numpy(array).view(torch.int8) for array in host]
+        with torch.inference_mode(False):  # whose tensors could not be written later
+            self._host = [torch.from_numpy(array).view(torch.int8) for array in host]
         instance = rt.VmInstance()
         try:
             module = rt.VmModule.copy_buffer(instance, vmfb)

@@ -11,8 +11,9 @@ def NVGPUStreamWeights : Pass<"fleet-nvgpu-stream-weights", "::mlir::gpu::GPUMod
     tile of 16 columns of a parameter, read once for each tile of the body's
     loop. Output: one more warp, whose first thread walks the same queue, waits
     for no event and copies these tiles by `cp.async.bulk` into a ring in shared
-    memory, as many slots of 16 KB as are left; the matmuls are marked
-    `fleet.streamed`. Fails where there is no room for two slots.
+    memory, as many slots of 8 KB as are left, a multiple of the warps that
+    read them; the matmuls are marked
+    `fleet.streamed`. Fails where there is no room for a slot a warp.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::fleet::FleetDialect",
                            "::mlir::gpu::GPUDialect", "::mlir::LLVM::LLVMDialect",

@@ -127,8 +127,9 @@ void gpugen::lowerAttentionPartial(Emitter &e, AttentionPartialOp op) {
   });
   e.barrier();
 
-  int64_t extended = size + 2;
-  Value partial = e.shared("attention", inWorkgroupMemory({e.workgroup.waves(), heads, extended}, e.b.getF32Type()));
+  // Rows of the exchange stay aligned to 16 bytes.
+  int64_t extended = size + kAttentionExtra;
+  Value partial = e.shared(kBodyBuffer, inWorkgroupMemory({e.workgroup.waves(), heads, extended}, e.b.getF32Type()));
   Value thread = e.thread();
   Value lane = arith::RemUIOp::create(e.b, e.loc, thread, e.index(lanes));
   Value group = arith::DivUIOp::create(e.b, e.loc, thread, e.index(lanes));
@@ -205,18 +206,23 @@ void gpugen::lowerAttentionPartial(Emitter &e, AttentionPartialOp op) {
                             [&](ArrayRef<Value> x, ArrayRef<Value> y) { return merge(e, x, y); });
       e.ifThen(isFirst, [&] {
         Value head = e.index(h);
+        // 16 bytes at once: lanes stand `width` elements apart.
+        int64_t wide = std::min<int64_t>(width, 4);
+        auto type = VectorType::get({wide}, e.b.getF32Type());
         for (int64_t i = 0; i < pieces; ++i)
-          for (int64_t j = 0; j < width; ++j)
-            memref::StoreOp::create(e.b, e.loc, flat[2 + i * width + j], partial,
-                                    ValueRange{wave, head, e.addIndex(column(i), j)});
+          for (int64_t j = 0; j < width; j += wide) {
+            ValueRange elements = ArrayRef<Value>(flat).slice(2 + i * width + j, wide);
+            Value several = vector::FromElementsOp::create(e.b, e.loc, type, elements);
+            e.storeRaw(several, partial, {wave, head, e.addIndex(column(i), j)});
+          }
         // All lanes of a group have the same maximum and sum.
         memref::StoreOp::create(e.b, e.loc, flat[0], partial, ValueRange{wave, head, e.index(size)});
         memref::StoreOp::create(e.b, e.loc, flat[1], partial, ValueRange{wave, head, e.index(size + 1)});
       });
     }
     e.barrier();
-    e.forThreads(heads * extended, [&](Value point) {
-      auto at = e.delinearize(point, {heads, extended});
+    e.forThreads(heads * (size + 2), [&](Value point) {
+      auto at = e.delinearize(point, {heads, size + 2});
       Value maximum, isMaximum = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, at[1], e.index(size));
       SmallVector<Value> tops;
       for (int64_t w = 0; w < e.workgroup.waves(); ++w) {

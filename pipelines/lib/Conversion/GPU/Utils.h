@@ -81,6 +81,10 @@ struct Emitter : cpu::Emitter {
   Value shared(StringRef name, MemRefType type);
 };
 
+/// The LDS buffer for what one body needs beside its scratch: nothing of it
+/// outlives the body, so that all bodies have it at the same place.
+constexpr StringRef kBodyBuffer = "body";
+
 /// `type` in LDS.
 MemRefType inWorkgroupMemory(ArrayRef<int64_t> shape, Type element);
 

@@ -29,7 +29,7 @@ static void stage(Emitter &e, linalg::MatmulOp op, Contraction &c) {
   OpBuilder::InsertionGuard guard(e.b);
   e.b.setInsertionPoint(loop);
   Type bf16 = e.b.getBF16Type();
-  Value staged = e.shared("staged", inWorkgroupMemory({c.rows, c.depth}, bf16));
+  Value staged = e.shared(kBodyBuffer, inWorkgroupMemory({c.rows, c.depth}, bf16));
   constexpr int64_t kWide = 8;
   e.forThreads(c.rows * c.depth / kWide, [&](Value i) {
     SmallVector<Value> at = e.delinearize(i, {c.rows, c.depth / kWide});

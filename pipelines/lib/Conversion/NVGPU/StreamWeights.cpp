@@ -161,12 +161,18 @@ void NVGPUStreamWeights::runOnOperation() {
   if (rows.empty())
     return;
 
-  int64_t used = kReserve + staged + partial;
+  int64_t used = kReserve + partial, body = staged;
   for (auto global : module.getOps<memref::GlobalOp>()) {
     auto space = dyn_cast_or_null<gpu::AddressSpaceAttr>(global.getType().getMemorySpace());
-    if (space && space.getValue() == gpu::AddressSpace::Workgroup)
-      used += llvm::alignTo(global.getType().getNumElements() * global.getType().getElementTypeBitWidth() / 8, 128);
+    if (!space || space.getValue() != gpu::AddressSpace::Workgroup)
+      continue;
+    int64_t bytes = global.getType().getNumElements() * global.getType().getElementTypeBitWidth() / 8;
+    if (global.getSymName() == kBodyBuffer)
+      body = std::max(body, bytes);
+    else
+      used += llvm::alignTo(bytes, 128);
   }
+  used += llvm::alignTo(body, 128);
   // A slot is always read by the same warp: one that only sees every other round
   // of a slot could not tell two phases of its barrier apart.
   int64_t waves = getWorkgroup(module).waves();
