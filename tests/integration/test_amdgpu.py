@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 import torch
-from conftest import tiny
+from tiny_models import tiny
 
 import fleet_mlir
 from fleet_mlir import compiler, package, runtime, tools

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import tiny
+from tiny_models import tiny
 
 from fleet_mlir import LLM, FleetError, cli, compile
 from fleet_mlir.runtime import Executable

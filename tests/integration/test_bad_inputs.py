@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from conftest import tiny
 from reference import weights_of
+from tiny_models import tiny
 
 from fleet_mlir import FleetError, cli, compile
 from fleet_mlir.compiler import from_text

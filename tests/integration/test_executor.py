@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from conftest import tiny
 from reference import exact, logits_of, relative, weights_of
+from tiny_models import tiny
 
 from fleet_mlir import FleetError, compile
 from fleet_mlir.runtime import Executable

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from conftest import tiny
+from tiny_models import tiny
 
 from fleet_mlir import compile, tools
 from fleet_mlir.compiler import PHASES, dump_name

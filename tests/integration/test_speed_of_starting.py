@@ -1,7 +1,7 @@
 """Compilations side by side, and a second start from the cache."""
 
 import torch
-from conftest import tiny
+from tiny_models import tiny
 
 from fleet_mlir import LLM, cli, compiler
 from fleet_mlir.models import load
