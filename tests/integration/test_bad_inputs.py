@@ -73,15 +73,6 @@ def test_wrong_weights(model):
         executable.bind(7)
 
 
-@pytest.mark.parametrize("target", ["gfx950", "gfx942", "sm_90a"])
-def test_targets_without_code_generation(capsys, target):
-    code = cli.main(["compile", "--config", "smollm2-135m", "--layers", "1", "--target", target, "-o", "/dev/null"])
-    error = capsys.readouterr().err
-    assert code == 1
-    assert error.startswith("fleet: error: ")
-    assert error.count("\n") == 1
-
-
 def test_prompt_longer_than_the_context(capsys):
     code = cli.main(["run", "--model", "smollm2", "--prompt", "word " * 100, "--context", "32"])
     error = capsys.readouterr().err

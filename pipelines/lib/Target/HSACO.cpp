@@ -5,17 +5,17 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Emit.h"
+
 #include "fleet/Target/HSACO.h"
 #include "fleet/IR/Fleet.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Target/LLVMIR/Export.h"
-#include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/MCSubtargetInfo.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Object/ObjectFile.h"
-#include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/AMDHSAKernelDescriptor.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
@@ -168,17 +168,7 @@ LogicalResult mlir::fleet::translateToHSACO(ModuleOp module, const HSACOOptions 
   code->setDataLayout(machine->createDataLayout());
   describeKernel(*code);
 
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager components;
-  llvm::ModuleAnalysisManager modules;
-  llvm::PassBuilder builder(machine.get());
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(components);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, components, modules);
-  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3).run(*code, modules);
+  optimize(*code, *machine);
   if (options.emit == EmitKind::LLVM) {
     code->print(out, nullptr);
     return success();
@@ -186,14 +176,11 @@ LogicalResult mlir::fleet::translateToHSACO(ModuleOp module, const HSACOOptions 
 
   SmallVector<char> buffer;
   llvm::raw_svector_ostream stream(buffer);
-  llvm::legacy::PassManager emitter;
   bool isObject = options.emit == EmitKind::Object;
   WithoutMachineLICM withoutHoisting;
-  if (machine->addPassesToEmitFile(emitter, stream, nullptr,
-                                   isObject ? llvm::CodeGenFileType::ObjectFile
-                                            : llvm::CodeGenFileType::AssemblyFile))
+  if (!emitFile(*code, *machine,
+                isObject ? llvm::CodeGenFileType::ObjectFile : llvm::CodeGenFileType::AssemblyFile, stream))
     return module.emitError("the target cannot emit this kind of file");
-  emitter.run(*code);
   if (!isObject) {
     out << stream.str();
     return success();

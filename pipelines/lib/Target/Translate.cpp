@@ -5,18 +5,18 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Emit.h"
+
 #include "fleet/Target/Translate.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
-#include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/MCSubtargetInfo.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Object/ObjectFile.h"
-#include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Host.h"
@@ -104,17 +104,7 @@ LogicalResult mlir::fleet::translateToObject(ModuleOp module, const ObjectOption
     function.addFnAttr(llvm::Attribute::NoUnwind);
   }
 
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager components;
-  llvm::ModuleAnalysisManager modules;
-  llvm::PassBuilder builder(machine.get());
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(components);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, components, modules);
-  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3).run(*code, modules);
+  optimize(*code, *machine);
   if (options.emit == EmitKind::LLVM) {
     code->print(out, nullptr);
     return success();
@@ -122,13 +112,10 @@ LogicalResult mlir::fleet::translateToObject(ModuleOp module, const ObjectOption
 
   SmallVector<char> buffer;
   llvm::raw_svector_ostream stream(buffer);
-  llvm::legacy::PassManager emitter;
   bool isObject = options.emit == EmitKind::Object;
-  if (machine->addPassesToEmitFile(emitter, stream, nullptr,
-                                   isObject ? llvm::CodeGenFileType::ObjectFile
-                                            : llvm::CodeGenFileType::AssemblyFile))
+  if (!emitFile(*code, *machine,
+                isObject ? llvm::CodeGenFileType::ObjectFile : llvm::CodeGenFileType::AssemblyFile, stream))
     return module.emitError("the target cannot emit this kind of file");
-  emitter.run(*code);
   if (isObject && failed(checkSelfContained(module, stream.str())))
     return failure();
   out << stream.str();
