@@ -165,16 +165,15 @@ class Call:
 
 def code_object(vmfb: bytes) -> bytes:
     """The AMD code object inside a vmfb."""
-    for begin in range(len(vmfb) - 64):
-        begin = vmfb.find(b"\x7fELF\x02\x01\x01", begin)
-        if begin < 0:
-            break
+    begin = vmfb.find(b"\x7fELF\x02\x01\x01")
+    while 0 <= begin <= len(vmfb) - 64:
         (machine,) = struct.unpack_from("<H", vmfb, begin + 18)
-        table, size, count = struct.unpack_from("<Q", vmfb, begin + 40) + struct.unpack_from("<HH", vmfb, begin + 58)
+        (table,) = struct.unpack_from("<Q", vmfb, begin + 40)
+        size, count = struct.unpack_from("<HH", vmfb, begin + 58)
         end = begin + table + size * count  # the section headers come last
         if machine == 224 and end <= len(vmfb):
             return vmfb[begin:end]
-        break
+        begin = vmfb.find(b"\x7fELF\x02\x01\x01", begin + 1)
     raise FleetError("the program has no AMD code object")
 
 

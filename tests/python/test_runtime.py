@@ -2,16 +2,25 @@
 
 import copy
 import json
+import struct
 import zipfile
 
 import numpy as np
 import pytest
 import torch
 
-from fleet_mlir import FleetError, cache, package
+from fleet_mlir import FleetError, cache, gpu, package
 from fleet_mlir.compiler import check_phase, check_shape, target_pass
 from fleet_mlir.llm import TextStream
-from fleet_mlir.runtime import Executable, State, aligned_zeros, pack_matrix, pack_params
+from fleet_mlir.runtime import (
+    EPOCH_LIMIT,
+    Executable,
+    State,
+    aligned_zeros,
+    check_device,
+    pack_matrix,
+    pack_params,
+)
 
 
 def make_manifest(**changes):
@@ -270,3 +279,187 @@ def test_text_stream_holds_back_incomplete_characters():
     pieces = [stream.push(b) for b in text.encode()]
     assert "".join(pieces) + stream.flush() == text
     assert not any("\ufffd" in piece for piece in pieces)
+
+
+def ready_ahead(**changes):
+    """An executable of four greedy steps a launch, whose launches are noted as (epoch, steps)."""
+    arenas = {"params": 1024, "state": 256, "work": 128, "input": 256, "output": 512}
+    executable = ready(tokens=2, most_steps=4, history=256, arenas=arenas, **changes)
+    executable.calls = []
+
+    def launch(epoch, steps=1):
+        executable.calls.append((epoch, steps))
+        executable._history[:steps] = 10 * np.arange(1, steps + 1)[:, None] + np.arange(2)
+
+    executable._call = launch
+    executable._history = np.zeros((4, 2), np.int32)
+    return executable
+
+
+def test_steps_ahead_is_one_launch():
+    executable = ready_ahead()
+    assert executable.most_steps == 4
+    ids = executable.steps_ahead([3, 4], [0, 0], [1, 0], 3)
+    assert ids.tolist() == [[10, 11], [20, 21], [30, 31]]
+    assert executable.calls == [(1, 3)]
+    assert (executable.steps, executable.launches, executable._epoch) == (3, 1, 3)
+    assert executable.state.filled == [3, 3]
+    assert executable._inputs["out_rows"].tolist() == [0, 1]
+    assert executable.steps_ahead([5], [3], [1], 4).tolist() == [[10], [20], [30], [40]]
+    assert executable._inputs["slots"].tolist() == [1, -1]
+    assert executable.state.filled == [3, 7]
+    executable.step([5], [7], [1])  # one step has no second argument
+    assert executable.calls == [(1, 3), (4, 4), (8, 1)]
+
+
+def test_steps_ahead_leaves_idle_rows_alone():
+    executable = ready_ahead()
+    executable.steps_ahead([3, 0], [0, 0], [1, -1], 2)
+    assert executable.state.filled == [0, 2]
+
+
+def test_steps_ahead_up_to_the_end_of_the_context():
+    executable = ready_ahead(context=4)
+    executable.steps_ahead([3], [0], [0], 4)
+    assert executable.state.filled == [4, 0]
+
+
+def test_the_history_is_the_callers():
+    executable = ready_ahead()
+    ids = executable.steps_ahead([3], [0], [0], 1)
+    executable._history[:] = 0
+    assert ids.tolist() == [[10]]
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (([1], [0], [0], 0), "0 steps were asked of a program that takes 1 to 4 a launch"),
+        (([1], [0], [0], -1), "-1 steps were asked"),
+        (([1], [0], [0], 5), "5 steps were asked of a program that takes 1 to 4 a launch"),
+        (([], [], [], 2), "at least one row"),
+        (([1] * 3, [0, 0, 0], [0, 1, 0], 2), "takes 2 a step"),
+        (([1], [0, 1], [0], 2), "2 positions were given for 1 tokens"),
+        (([10], [0], [0], 2), "token 10 is not in the vocabulary of 10"),
+        (([1], [0], [2], 2), "slot 2 does not exist"),
+        (([1], [1], [0], 2), "leaves a gap"),
+        (([1, 2], [0, 1], [0, 0], 2), "each row needs a slot of its own to be fed with its own token"),
+        (([1.5], [0], [0], 2), "whole numbers"),
+    ],
+)
+def test_wrong_steps_ahead(step, message):
+    executable = ready_ahead()
+    with pytest.raises(FleetError, match=message):
+        executable.steps_ahead(*step)
+    assert (executable.steps, executable.launches, executable.calls) == (0, 0, [])
+    assert executable.state.filled == [0, 0]
+
+
+def test_steps_ahead_past_the_context():
+    executable = ready_ahead()
+    executable.state.filled[:] = [0, 6]
+    with pytest.raises(FleetError, match="position 8 does not fit the context of 8"):
+        executable.steps_ahead([1, 2], [0, 6], [0, 1], 3)
+    assert executable.state.filled == [0, 6]
+    executable.steps_ahead([1, 2], [0, 6], [0, 1], 2)
+    assert executable.state.filled == [2, 8]
+
+
+def test_steps_ahead_needs_a_program_for_it():
+    with pytest.raises(FleetError, match="2 steps were asked of a program that takes 1 to 1 a launch"):
+        ready().steps_ahead([1], [0], [0], 2)
+    with pytest.raises(FleetError, match="call bind first"):
+        make_executable(most_steps=4, history=128).steps_ahead([1], [0], [0], 2)
+
+
+def test_steps_ahead_that_give_up():
+    executable = ready_ahead()
+
+    def stuck(epoch, steps=1):
+        executable._status[:] = [1, 5, 17, epoch]
+        executable._work[:] = 1
+
+    executable._call = stuck
+    with pytest.raises(FleetError, match="worker 5 waits for device task 17 which never completes"):
+        executable.steps_ahead([1], [0], [0], 3)
+    assert not executable._work.any()
+    assert (executable._epoch, executable.steps, executable.launches) == (0, 0, 0)
+    assert executable.state.filled == [0, 0]
+
+
+def test_counters_restart_before_steps_ahead_could_overflow_them():
+    executable = ready_ahead()
+    executable._epoch = EPOCH_LIMIT - 4
+    executable._work[:] = 1
+    executable.steps_ahead([1], [0], [0], 3)
+    assert executable.calls == [(EPOCH_LIMIT - 3, 3)]
+    assert executable._epoch == EPOCH_LIMIT - 1
+    executable.steps_ahead([1], [3], [0], 2)
+    assert executable.calls[-1] == (1, 2)
+    assert not executable._work.any()
+
+
+@pytest.mark.parametrize(
+    ("target", "device", "expected"),
+    [
+        ("cpu", None, "cpu"),
+        ("sm_90a", None, "cuda"),
+        ("gfx950", None, "hip"),
+        ("gfx942", "exec", "exec"),
+        ("sm_90a", "cuda://1", "cuda://1"),
+    ],
+)
+def test_devices(target, device, expected):
+    assert check_device(target, device) == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "device", "message"),
+    [
+        ("cpu", "tpu", "unknown device tpu: use cpu, cuda, hip or exec"),
+        ("cpu", "", "unknown device : use cpu, cuda, hip or exec"),
+        ("cpu", "cuda", "the device cuda cannot run the target cpu: choose cpu"),
+        ("sm_90a", "cpu", "the device cpu cannot run the target sm_90a: choose cuda"),
+        ("sm_90a", "exec", "the device exec cannot run the target sm_90a: choose cuda"),
+        ("gfx950", "cuda://0", "the device cuda://0 cannot run the target gfx950: choose hip or exec"),
+    ],
+)
+def test_wrong_devices(target, device, message):
+    with pytest.raises(FleetError) as error:
+        check_device(target, device)
+    assert str(error.value) == message
+
+
+def make_elf(machine=224, sections=3):
+    """The header of a 64-bit ELF file with a section table at its end."""
+    header = bytearray(64)
+    header[:7] = b"\x7fELF\x02\x01\x01"
+    struct.pack_into("<H", header, 18, machine)
+    struct.pack_into("<Q", header, 40, 64)
+    struct.pack_into("<HH", header, 58, 64, sections)
+    return bytes(header) + bytes(range(64)) * sections
+
+
+def test_code_object():
+    assert gpu.code_object(b"head" + make_elf() + b"tail") == make_elf()
+
+
+def test_code_object_after_other_code():
+    assert gpu.code_object(make_elf(machine=62) + make_elf()) == make_elf()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"text" * 100,
+        b"\x7fELF\x02\x01\x01",
+        bytes(64) + b"\x7fELF\x02\x01\x01",
+        make_elf(machine=62),  # code of the host
+        make_elf()[:-1],
+        make_elf()[:64],
+    ],
+)
+def test_no_code_object(data):
+    with pytest.raises(FleetError, match="the program has no AMD code object"):
+        gpu.code_object(data)

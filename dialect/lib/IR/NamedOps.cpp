@@ -140,6 +140,8 @@ LogicalResult AttentionPartialOp::verify() {
   if (getPart() && k[1] != 1)
     return emitOpError("expected 1 kv head of a tile, found ") << k[1];
   int64_t tiles = getPart() ? 1 : k[1] * getParts();
+  if (!cast<ShapedType>(getOutputs()[0].getType()).getElementType().isF32())
+    return emitOpError("expected an output of f32, found ") << getOutputs()[0].getType();
   return verifyShape(*this, "output", getOutputs()[0], {tiles, q[0], q[1] / k[1], q[2] + kAttentionExtra});
 }
 
@@ -151,6 +153,8 @@ LogicalResult AttentionMergeOp::verify() {
   if (x.size() != 4 || out.size() != 3)
     return emitOpError("expected an input of rank 4 and an output of rank 3, found ")
            << getInputs()[0].getType() << " and " << getOutputs()[0].getType();
+  if (x[3] < kAttentionExtra)
+    return emitOpError("expected parts of at least ") << kAttentionExtra << " elements, found " << getInputs()[0].getType();
   if (parts < 1 || x[0] % parts)
     return emitOpError("expected a multiple of ") << parts << " parts, found " << x[0];
   return verifyShape(*this, "output", getOutputs()[0], {x[1], x[0] / parts * x[2], x[3] - kAttentionExtra});

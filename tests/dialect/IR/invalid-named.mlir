@@ -254,3 +254,243 @@ func.func @argmax_output(%x: tensor<2x8xf32>, %o: tensor<8xi32>) {
   %0 = fleet.argmax ins(%x : tensor<2x8xf32>) outs(%o : tensor<8xi32>) -> tensor<8xi32>
   return
 }
+
+// -----
+
+func.func @gather_indices(%t: tensor<9x8xf32>, %i: tensor<2xi64>, %o: tensor<2x8xf32>) {
+  // expected-error @+1 {{'fleet.gather' op expected indices of i32, found 'tensor<2xi64>'}}
+  %0 = fleet.gather ins(%t, %i : tensor<9x8xf32>, tensor<2xi64>) outs(%o : tensor<2x8xf32>) -> tensor<2x8xf32>
+  return
+}
+
+// -----
+
+func.func @rms_norm_rank(%x: tensor<f32>, %w: tensor<8xf32>) {
+  // expected-error @+1 {{'fleet.rms_norm' op expected x of rank 1 or more, found 'tensor<f32>'}}
+  %0 = fleet.rms_norm ins(%x, %w : tensor<f32>, tensor<8xf32>) outs(%x : tensor<f32>) {eps = 1.0e-5 : f64} -> tensor<f32>
+  return
+}
+
+// -----
+
+func.func @layer_norm_rank(%x: tensor<f32>, %w: tensor<8xf32>) {
+  // expected-error @+1 {{'fleet.layer_norm' op expected x of rank 1 or more, found 'tensor<f32>'}}
+  %0 = fleet.layer_norm ins(%x, %w, %w : tensor<f32>, tensor<8xf32>, tensor<8xf32>) outs(%x : tensor<f32>) {eps = 1.0e-5 : f64} -> tensor<f32>
+  return
+}
+
+// -----
+
+func.func @argmax_ids(%x: tensor<2x8xf32>, %o: tensor<2xi64>) {
+  // expected-error @+1 {{'fleet.argmax' op expected an output of i32, found 'tensor<2xi64>'}}
+  %0 = fleet.argmax ins(%x : tensor<2x8xf32>) outs(%o : tensor<2xi64>) -> tensor<2xi64>
+  return
+}
+
+// -----
+
+func.func @attention_no_kv_heads(%q: memref<1x4x8xf32>, %k: memref<1x0x8xf32>, %v: memref<1x0x8xf32>, %s: memref<1xi32>, %p: memref<1xi32>, %c: memref<1x0x16x8xf32>, %d: memref<1x0x16x8xf32>, %o: memref<1x4x8xf32>) {
+  // expected-error @+1 {{'fleet.attention' op expected query heads to be a multiple of the kv heads, found 4 and 0}}
+  fleet.attention ins(%q, %k, %v, %s, %p, %c, %d : memref<1x4x8xf32>, memref<1x0x8xf32>, memref<1x0x8xf32>, memref<1xi32>, memref<1xi32>, memref<1x0x16x8xf32>, memref<1x0x16x8xf32>) outs(%o : memref<1x4x8xf32>) {scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @attention_slots_of_i64(%q: memref<1x4x8xf32>, %k: memref<1x2x8xf32>, %v: memref<1x2x8xf32>, %s: memref<1xi64>, %p: memref<1xi32>, %c: memref<1x2x16x8xf32>, %d: memref<1x2x16x8xf32>, %o: memref<1x4x8xf32>) {
+  // expected-error @+1 {{'fleet.attention' op expected slots and positions of i32, found 'memref<1xi64>'}}
+  fleet.attention ins(%q, %k, %v, %s, %p, %c, %d : memref<1x4x8xf32>, memref<1x2x8xf32>, memref<1x2x8xf32>, memref<1xi64>, memref<1xi32>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%o : memref<1x4x8xf32>) {scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @attention_positions_of_i64(%q: memref<1x4x8xf32>, %k: memref<1x2x8xf32>, %v: memref<1x2x8xf32>, %s: memref<1xi32>, %p: memref<1xi64>, %c: memref<1x2x16x8xf32>, %d: memref<1x2x16x8xf32>, %o: memref<1x4x8xf32>) {
+  // expected-error @+1 {{'fleet.attention' op expected slots and positions of i32, found 'memref<1xi64>'}}
+  fleet.attention ins(%q, %k, %v, %s, %p, %c, %d : memref<1x4x8xf32>, memref<1x2x8xf32>, memref<1x2x8xf32>, memref<1xi32>, memref<1xi64>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%o : memref<1x4x8xf32>) {scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @attention_cache_rank(%q: memref<1x4x8xf32>, %k: memref<1x2x8xf32>, %v: memref<1x2x8xf32>, %s: memref<1xi32>, %p: memref<1xi32>, %c: memref<2x16x8xf32>, %d: memref<2x16x8xf32>, %o: memref<1x4x8xf32>) {
+  // expected-error @+1 {{'fleet.attention' op expected caches to be memrefs of rank 4, found 'memref<2x16x8xf32>'}}
+  fleet.attention ins(%q, %k, %v, %s, %p, %c, %d : memref<1x4x8xf32>, memref<1x2x8xf32>, memref<1x2x8xf32>, memref<1xi32>, memref<1xi32>, memref<2x16x8xf32>, memref<2x16x8xf32>) outs(%o : memref<1x4x8xf32>) {scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_inputs(%q: memref<1x4x8xf32>, %o: memref<8x1x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected 7 inputs, found 1}}
+  fleet.attention_partial ins(%q : memref<1x4x8xf32>) outs(%o : memref<8x1x2x12xf32>) {parts = 4 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_ranks(%q: memref<1x4x8xf32>, %k: memref<1x8xf32>, %v: memref<1x8xf32>, %s: memref<1xi32>, %p: memref<1xi32>, %c: memref<1x2x16x8xf32>, %d: memref<1x2x16x8xf32>, %o: memref<8x1x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected q and k of rank 3, found 'memref<1x4x8xf32>' and 'memref<1x8xf32>'}}
+  fleet.attention_partial ins(%q, %k, %v, %s, %p, %c, %d : memref<1x4x8xf32>, memref<1x8xf32>, memref<1x8xf32>, memref<1xi32>, memref<1xi32>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%o : memref<8x1x2x12xf32>) {parts = 4 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_groups(%q: memref<1x4x8xf32>, %k: memref<1x3x8xf32>, %v: memref<1x3x8xf32>, %s: memref<1xi32>, %p: memref<1xi32>, %c: memref<1x3x16x8xf32>, %d: memref<1x3x16x8xf32>, %o: memref<8x1x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected query heads to be a multiple of the kv heads, found 4 and 3}}
+  fleet.attention_partial ins(%q, %k, %v, %s, %p, %c, %d : memref<1x4x8xf32>, memref<1x3x8xf32>, memref<1x3x8xf32>, memref<1xi32>, memref<1xi32>, memref<1x3x16x8xf32>, memref<1x3x16x8xf32>) outs(%o : memref<8x1x2x12xf32>) {parts = 4 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_cache_is_a_value(%q: memref<1x4x8xf32>, %k: memref<1x2x8xf32>, %v: memref<1x2x8xf32>, %s: memref<1xi32>, %p: memref<1xi32>, %c: tensor<1x2x16x8xf32>, %d: tensor<1x2x16x8xf32>, %o: memref<8x1x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected caches to be memrefs of rank 4, found 'tensor<1x2x16x8xf32>'}}
+  fleet.attention_partial ins(%q, %k, %v, %s, %p, %c, %d : memref<1x4x8xf32>, memref<1x2x8xf32>, memref<1x2x8xf32>, memref<1xi32>, memref<1xi32>, tensor<1x2x16x8xf32>, tensor<1x2x16x8xf32>) outs(%o : memref<8x1x2x12xf32>) {parts = 4 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_slots_of_i64(%q: memref<1x4x8xf32>, %k: memref<1x2x8xf32>, %v: memref<1x2x8xf32>, %s: memref<1xi64>, %p: memref<1xi32>, %c: memref<1x2x16x8xf32>, %d: memref<1x2x16x8xf32>, %o: memref<8x1x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected slots and positions of i32, found 'memref<1xi64>'}}
+  fleet.attention_partial ins(%q, %k, %v, %s, %p, %c, %d : memref<1x4x8xf32>, memref<1x2x8xf32>, memref<1x2x8xf32>, memref<1xi64>, memref<1xi32>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%o : memref<8x1x2x12xf32>) {parts = 4 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_k(%q: memref<1x4x8xf32>, %k: memref<2x2x8xf32>, %v: memref<2x2x8xf32>, %s: memref<1xi32>, %p: memref<1xi32>, %c: memref<1x2x16x8xf32>, %d: memref<1x2x16x8xf32>, %o: memref<8x1x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected k of shape [1, 2, 8], found 'memref<2x2x8xf32>'}}
+  fleet.attention_partial ins(%q, %k, %v, %s, %p, %c, %d : memref<1x4x8xf32>, memref<2x2x8xf32>, memref<2x2x8xf32>, memref<1xi32>, memref<1xi32>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%o : memref<8x1x2x12xf32>) {parts = 4 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_v(%q: memref<1x4x8xf32>, %k: memref<1x2x8xf32>, %v: memref<1x2x4xf32>, %s: memref<1xi32>, %p: memref<1xi32>, %c: memref<1x2x16x8xf32>, %d: memref<1x2x16x8xf32>, %o: memref<8x1x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected v of shape [1, 2, 8], found 'memref<1x2x4xf32>'}}
+  fleet.attention_partial ins(%q, %k, %v, %s, %p, %c, %d : memref<1x4x8xf32>, memref<1x2x8xf32>, memref<1x2x4xf32>, memref<1xi32>, memref<1xi32>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%o : memref<8x1x2x12xf32>) {parts = 4 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_slots(%q: memref<1x4x8xf32>, %k: memref<1x2x8xf32>, %v: memref<1x2x8xf32>, %s: memref<2xi32>, %p: memref<1xi32>, %c: memref<1x2x16x8xf32>, %d: memref<1x2x16x8xf32>, %o: memref<8x1x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected slots of shape [1], found 'memref<2xi32>'}}
+  fleet.attention_partial ins(%q, %k, %v, %s, %p, %c, %d : memref<1x4x8xf32>, memref<1x2x8xf32>, memref<1x2x8xf32>, memref<2xi32>, memref<1xi32>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%o : memref<8x1x2x12xf32>) {parts = 4 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_positions(%q: memref<1x4x8xf32>, %k: memref<1x2x8xf32>, %v: memref<1x2x8xf32>, %s: memref<1xi32>, %p: memref<2xi32>, %c: memref<1x2x16x8xf32>, %d: memref<1x2x16x8xf32>, %o: memref<8x1x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected positions of shape [1], found 'memref<2xi32>'}}
+  fleet.attention_partial ins(%q, %k, %v, %s, %p, %c, %d : memref<1x4x8xf32>, memref<1x2x8xf32>, memref<1x2x8xf32>, memref<1xi32>, memref<2xi32>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%o : memref<8x1x2x12xf32>) {parts = 4 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_k_cache(%q: memref<1x4x8xf32>, %k: memref<1x2x8xf32>, %v: memref<1x2x8xf32>, %s: memref<1xi32>, %p: memref<1xi32>, %c: memref<1x4x16x8xf32>, %d: memref<1x4x16x8xf32>, %o: memref<8x1x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected k cache of shape [1, 2, 16, 8], found 'memref<1x4x16x8xf32>'}}
+  fleet.attention_partial ins(%q, %k, %v, %s, %p, %c, %d : memref<1x4x8xf32>, memref<1x2x8xf32>, memref<1x2x8xf32>, memref<1xi32>, memref<1xi32>, memref<1x4x16x8xf32>, memref<1x4x16x8xf32>) outs(%o : memref<8x1x2x12xf32>) {parts = 4 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_v_cache(%q: memref<1x4x8xf32>, %k: memref<1x2x8xf32>, %v: memref<1x2x8xf32>, %s: memref<1xi32>, %p: memref<1xi32>, %c: memref<1x2x16x8xf32>, %d: memref<1x2x32x8xf32>, %o: memref<8x1x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected v cache of shape [1, 2, 16, 8], found 'memref<1x2x32x8xf32>'}}
+  fleet.attention_partial ins(%q, %k, %v, %s, %p, %c, %d : memref<1x4x8xf32>, memref<1x2x8xf32>, memref<1x2x8xf32>, memref<1xi32>, memref<1xi32>, memref<1x2x16x8xf32>, memref<1x2x32x8xf32>) outs(%o : memref<8x1x2x12xf32>) {parts = 4 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_no_parts(%q: memref<1x4x8xf32>, %k: memref<1x2x8xf32>, %v: memref<1x2x8xf32>, %s: memref<1xi32>, %p: memref<1xi32>, %c: memref<1x2x16x8xf32>, %d: memref<1x2x16x8xf32>, %o: memref<8x1x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected at least 1 part, found 0}}
+  fleet.attention_partial ins(%q, %k, %v, %s, %p, %c, %d : memref<1x4x8xf32>, memref<1x2x8xf32>, memref<1x2x8xf32>, memref<1xi32>, memref<1xi32>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%o : memref<8x1x2x12xf32>) {parts = 0 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_negative_parts(%q: memref<1x4x8xf32>, %k: memref<1x2x8xf32>, %v: memref<1x2x8xf32>, %s: memref<1xi32>, %p: memref<1xi32>, %c: memref<1x2x16x8xf32>, %d: memref<1x2x16x8xf32>, %o: memref<8x1x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected at least 1 part, found -1}}
+  fleet.attention_partial ins(%q, %k, %v, %s, %p, %c, %d : memref<1x4x8xf32>, memref<1x2x8xf32>, memref<1x2x8xf32>, memref<1xi32>, memref<1xi32>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%o : memref<8x1x2x12xf32>) {parts = -1 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_tile_of_two_heads(%q: memref<1x4x8xf32>, %k: memref<1x2x8xf32>, %v: memref<1x2x8xf32>, %s: memref<1xi32>, %p: memref<1xi32>, %c: memref<1x2x16x8xf32>, %d: memref<1x2x16x8xf32>, %o: memref<8x1x2x12xf32>, %part: index) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected 1 kv head of a tile, found 2}}
+  fleet.attention_partial part %part ins(%q, %k, %v, %s, %p, %c, %d : memref<1x4x8xf32>, memref<1x2x8xf32>, memref<1x2x8xf32>, memref<1xi32>, memref<1xi32>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%o : memref<8x1x2x12xf32>) {parts = 4 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_output(%q: memref<1x4x8xf32>, %k: memref<1x2x8xf32>, %v: memref<1x2x8xf32>, %s: memref<1xi32>, %p: memref<1xi32>, %c: memref<1x2x16x8xf32>, %d: memref<1x2x16x8xf32>, %o: memref<8x1x2x8xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected output of shape [8, 1, 2, 12], found 'memref<8x1x2x8xf32>'}}
+  fleet.attention_partial ins(%q, %k, %v, %s, %p, %c, %d : memref<1x4x8xf32>, memref<1x2x8xf32>, memref<1x2x8xf32>, memref<1xi32>, memref<1xi32>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%o : memref<8x1x2x8xf32>) {parts = 4 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_tile_output(%q: memref<1x4x8xf32>, %k: memref<1x1x8xf32>, %v: memref<1x1x8xf32>, %s: memref<1xi32>, %p: memref<1xi32>, %c: memref<1x1x16x8xf32>, %d: memref<1x1x16x8xf32>, %o: memref<4x1x4x12xf32>, %part: index) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected output of shape [1, 1, 4, 12], found 'memref<4x1x4x12xf32>'}}
+  fleet.attention_partial part %part ins(%q, %k, %v, %s, %p, %c, %d : memref<1x4x8xf32>, memref<1x1x8xf32>, memref<1x1x8xf32>, memref<1xi32>, memref<1xi32>, memref<1x1x16x8xf32>, memref<1x1x16x8xf32>) outs(%o : memref<4x1x4x12xf32>) {parts = 4 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @merge_inputs(%x: tensor<8x1x2x12xf32>, %o: tensor<1x4x8xbf16>) {
+  // expected-error @+1 {{'fleet.attention_merge' op expected 1 inputs, found 2}}
+  %0 = fleet.attention_merge ins(%x, %x : tensor<8x1x2x12xf32>, tensor<8x1x2x12xf32>) outs(%o : tensor<1x4x8xbf16>) {parts = 4 : i64} -> tensor<1x4x8xbf16>
+  return
+}
+
+// -----
+
+func.func @merge_input_rank(%x: tensor<8x2x12xf32>, %o: tensor<1x4x8xbf16>) {
+  // expected-error @+1 {{'fleet.attention_merge' op expected an input of rank 4 and an output of rank 3, found 'tensor<8x2x12xf32>' and 'tensor<1x4x8xbf16>'}}
+  %0 = fleet.attention_merge ins(%x : tensor<8x2x12xf32>) outs(%o : tensor<1x4x8xbf16>) {parts = 4 : i64} -> tensor<1x4x8xbf16>
+  return
+}
+
+// -----
+
+func.func @merge_output_rank(%x: tensor<8x1x2x12xf32>, %o: tensor<4x8xbf16>) {
+  // expected-error @+1 {{'fleet.attention_merge' op expected an input of rank 4 and an output of rank 3, found 'tensor<8x1x2x12xf32>' and 'tensor<4x8xbf16>'}}
+  %0 = fleet.attention_merge ins(%x : tensor<8x1x2x12xf32>) outs(%o : tensor<4x8xbf16>) {parts = 4 : i64} -> tensor<4x8xbf16>
+  return
+}
+
+// -----
+
+func.func @merge_no_parts(%x: tensor<8x1x2x12xf32>, %o: tensor<1x4x8xbf16>) {
+  // expected-error @+1 {{'fleet.attention_merge' op expected a multiple of 0 parts, found 8}}
+  %0 = fleet.attention_merge ins(%x : tensor<8x1x2x12xf32>) outs(%o : tensor<1x4x8xbf16>) {parts = 0 : i64} -> tensor<1x4x8xbf16>
+  return
+}
+
+// -----
+
+func.func @merge_parts(%x: tensor<8x1x2x12xf32>, %o: tensor<1x4x8xbf16>) {
+  // expected-error @+1 {{'fleet.attention_merge' op expected a multiple of 3 parts, found 8}}
+  %0 = fleet.attention_merge ins(%x : tensor<8x1x2x12xf32>) outs(%o : tensor<1x4x8xbf16>) {parts = 3 : i64} -> tensor<1x4x8xbf16>
+  return
+}
+
+// -----
+
+func.func @merge_output(%x: tensor<8x1x2x12xf32>, %o: tensor<1x2x8xbf16>) {
+  // expected-error @+1 {{'fleet.attention_merge' op expected output of shape [1, 4, 8], found 'tensor<1x2x8xbf16>'}}
+  %0 = fleet.attention_merge ins(%x : tensor<8x1x2x12xf32>) outs(%o : tensor<1x2x8xbf16>) {parts = 4 : i64} -> tensor<1x2x8xbf16>
+  return
+}

@@ -48,6 +48,26 @@ func.func @named_on_buffers(%x: memref<2x8xf32, #fleet.mem<hbm>>, %ids: memref<2
   return
 }
 
+// A tile of attention_partial names its part, the whole does not.
+// CHECK-LABEL: func @attention_in_parts
+// CHECK-SAME: %[[PART:[^:]*]]: index
+func.func @attention_in_parts(%part: index, %q: tensor<2x4x8xf32>, %k: tensor<2x2x8xf32>, %i: tensor<2xi32>, %c: memref<1x2x16x8xf32>,
+                              %out: tensor<8x2x2x12xf32>, %heads: tensor<2x4x8xf32>, %q1: tensor<2x2x8xf32>, %k1: tensor<2x1x8xf32>,
+                              %c1: memref<1x1x16x8xf32>, %out1: tensor<1x2x2x12xf32>, %qm: memref<2x2x8xf32>, %km: memref<2x1x8xf32>,
+                              %im: memref<2xi32>, %outm: memref<1x2x2x12xf32>, %all: memref<4x2x2x12xf32>, %headsm: memref<2x2x8xf32>) {
+  // CHECK: fleet.attention_partial ins({{.*}} : tensor<2x4x8xf32>, tensor<2x2x8xf32>, tensor<2x2x8xf32>, tensor<2xi32>, tensor<2xi32>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%{{.*}} : tensor<8x2x2x12xf32>) {parts = 4 : i64, scale = 3.500000e-01 : f64} -> tensor<8x2x2x12xf32>
+  %0 = fleet.attention_partial ins(%q, %k, %k, %i, %i, %c, %c : tensor<2x4x8xf32>, tensor<2x2x8xf32>, tensor<2x2x8xf32>, tensor<2xi32>, tensor<2xi32>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%out : tensor<8x2x2x12xf32>) {parts = 4 : i64, scale = 0.35 : f64} -> tensor<8x2x2x12xf32>
+  // CHECK: fleet.attention_merge ins(%{{.*}} : tensor<8x2x2x12xf32>) outs(%{{.*}} : tensor<2x4x8xf32>) {parts = 4 : i64} -> tensor<2x4x8xf32>
+  %1 = fleet.attention_merge ins(%0 : tensor<8x2x2x12xf32>) outs(%heads : tensor<2x4x8xf32>) {parts = 4 : i64} -> tensor<2x4x8xf32>
+  // CHECK: fleet.attention_partial part %[[PART]] ins({{.*}}) outs(%{{.*}} : tensor<1x2x2x12xf32>) {parts = 4 : i64, scale = 3.500000e-01 : f64} -> tensor<1x2x2x12xf32>
+  %2 = fleet.attention_partial part %part ins(%q1, %k1, %k1, %i, %i, %c1, %c1 : tensor<2x2x8xf32>, tensor<2x1x8xf32>, tensor<2x1x8xf32>, tensor<2xi32>, tensor<2xi32>, memref<1x1x16x8xf32>, memref<1x1x16x8xf32>) outs(%out1 : tensor<1x2x2x12xf32>) {parts = 4 : i64, scale = 0.35 : f64} -> tensor<1x2x2x12xf32>
+  // CHECK: fleet.attention_partial part %[[PART]] ins({{.*}}) outs(%{{.*}} : memref<1x2x2x12xf32>) {parts = 4 : i64, scale = 3.500000e-01 : f64}{{$}}
+  fleet.attention_partial part %part ins(%qm, %km, %km, %im, %im, %c1, %c1 : memref<2x2x8xf32>, memref<2x1x8xf32>, memref<2x1x8xf32>, memref<2xi32>, memref<2xi32>, memref<1x1x16x8xf32>, memref<1x1x16x8xf32>) outs(%outm : memref<1x2x2x12xf32>) {parts = 4 : i64, scale = 0.35 : f64}
+  // CHECK: fleet.attention_merge ins(%{{.*}} : memref<4x2x2x12xf32>) outs(%{{.*}} : memref<2x2x8xf32>) {parts = 4 : i64}{{$}}
+  fleet.attention_merge ins(%all : memref<4x2x2x12xf32>) outs(%headsm : memref<2x2x8xf32>) {parts = 4 : i64}
+  return
+}
+
 // CHECK-LABEL: func @tasks
 func.func @tasks(%x: tensor<1x8xf32>) -> tensor<1x8xf32> {
   // CHECK: fleet.task 0 @task_0(%{{.*}}) : (tensor<1x8xf32>) -> tensor<1x8xf32>

@@ -42,6 +42,35 @@ func.func @attention(%q: tensor<8x4x16xf32>, %k: tensor<8x2x16xf32>, %i: tensor<
   return %0 : tensor<8x4x16xf32>
 }
 
+// A tile is one part of one head: tile i is part i mod 4 of head i / 4, of whose caches it takes all positions.
+// CHECK-LABEL: func @attention_partial
+// CHECK: scf.for %[[I:.*]] = %c0 to %c8 step %c1
+// CHECK: %[[HEAD:.*]] = arith.divui %[[I]], %c4
+// CHECK: %[[PART:.*]] = arith.remui %[[I]], %c4
+// CHECK: %[[QUERIES:.*]] = arith.muli %[[HEAD]], %c2
+// CHECK: tensor.extract_slice %{{.*}}[0, %[[QUERIES]], 0] [3, 2, 16] [1, 1, 1]
+// CHECK: tensor.extract_slice %{{.*}}[0, %[[HEAD]], 0] [3, 1, 16] [1, 1, 1]
+// CHECK: memref.subview %{{.*}}[0, %[[HEAD]], 0, 0] [1, 1, 32, 16] [1, 1, 1, 1]
+// CHECK: tensor.extract_slice %{{.*}}[%[[I]], 0, 0, 0] [1, 3, 2, 20] [1, 1, 1, 1]
+// CHECK: fleet.attention_partial part %[[PART]] ins({{.*}} : tensor<3x2x16xf32>, tensor<3x1x16xf32>, tensor<3x1x16xf32>, tensor<3xi32>, tensor<3xi32>, {{.*}}) outs({{.*}} : tensor<1x3x2x20xf32>) {parts = 4 : i64, scale = 2.500000e-01 : f64}
+func.func @attention_partial(%q: tensor<3x4x16xf32>, %k: tensor<3x2x16xf32>, %i: tensor<3xi32>, %c: memref<1x2x32x16xf32>, %o: tensor<8x3x2x20xf32>) -> tensor<8x3x2x20xf32> {
+  %0 = fleet.attention_partial ins(%q, %k, %k, %i, %i, %c, %c : tensor<3x4x16xf32>, tensor<3x2x16xf32>, tensor<3x2x16xf32>, tensor<3xi32>, tensor<3xi32>, memref<1x2x32x16xf32>, memref<1x2x32x16xf32>) outs(%o : tensor<8x3x2x20xf32>) {parts = 4 : i64, scale = 0.25 : f64} -> tensor<8x3x2x20xf32>
+  return %0 : tensor<8x3x2x20xf32>
+}
+
+// A group of 2 query heads takes the 4 parts of its key head.
+// CHECK-LABEL: func @attention_merge
+// CHECK: scf.for %[[H:.*]] = %c0 to %c4 step %c2
+// CHECK: %[[G:.*]] = arith.divui %[[H]], %c2
+// CHECK: %[[FIRST:.*]] = arith.muli %[[G]], %c4
+// CHECK: tensor.extract_slice %{{.*}}[%[[FIRST]], 0, 0, 0] [4, 3, 2, 20] [1, 1, 1, 1]
+// CHECK: tensor.extract_slice %{{.*}}[0, %[[H]], 0] [3, 2, 16] [1, 1, 1]
+// CHECK: fleet.attention_merge ins(%{{.*}} : tensor<4x3x2x20xf32>) outs(%{{.*}} : tensor<3x2x16xbf16>) {parts = 4 : i64}
+func.func @attention_merge(%x: tensor<8x3x2x20xf32>, %o: tensor<3x4x16xbf16>) -> tensor<3x4x16xbf16> {
+  %0 = fleet.attention_merge ins(%x : tensor<8x3x2x20xf32>) outs(%o : tensor<3x4x16xbf16>) {parts = 4 : i64} -> tensor<3x4x16xbf16>
+  return %0 : tensor<3x4x16xbf16>
+}
+
 // CHECK-LABEL: func @argmax
 // CHECK: fleet.argmax ins(%{{.*}} : tensor<2x16xf32>) outs(%{{.*}} : tensor<2xi32>)
 func.func @argmax(%x: tensor<8x16xf32>, %ids: tensor<8xi32>) -> tensor<8xi32> {
@@ -81,6 +110,10 @@ module attributes {transform.with_named_sequence} {
     %h, %hl:2 = transform.structured.tile_using_for %heads tile_sizes [2, 1] : (!transform.any_op) -> (!transform.any_op, !transform.any_op, !transform.any_op)
     %attention = transform.structured.match ops{["fleet.attention"]} in %root : (!transform.any_op) -> !transform.any_op
     %a, %al = transform.structured.tile_using_for %attention tile_sizes [2] : (!transform.any_op) -> (!transform.any_op, !transform.any_op)
+    %partial = transform.structured.match ops{["fleet.attention_partial"]} in %root : (!transform.any_op) -> !transform.any_op
+    %p, %pl = transform.structured.tile_using_for %partial tile_sizes [1] : (!transform.any_op) -> (!transform.any_op, !transform.any_op)
+    %merge = transform.structured.match ops{["fleet.attention_merge"]} in %root : (!transform.any_op) -> !transform.any_op
+    %m, %ml = transform.structured.tile_using_for %merge tile_sizes [2] : (!transform.any_op) -> (!transform.any_op, !transform.any_op)
     transform.yield
   }
 }

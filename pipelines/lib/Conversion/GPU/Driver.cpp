@@ -175,7 +175,7 @@ LogicalResult GPUDriver::planSteps(Kernel &kernel, DictionaryAttr &arenas) {
   auto manifest = module->getAttrOfType<DictionaryAttr>("fleet.manifest");
   auto inputs = manifest.getAs<DictionaryAttr>("inputs"), outputs = manifest.getAs<DictionaryAttr>("outputs");
   auto rows = manifest.getAs<IntegerAttr>("tokens"), outRows = manifest.getAs<IntegerAttr>("out_rows");
-  if (mostSteps <= 1 || !inputs || !outputs || !rows || rows != outRows)
+  if (mostSteps <= 1 || !arenas.getAs<IntegerAttr>("output") || !inputs || !outputs || !rows || rows != outRows)
     return success();
   auto place = [](DictionaryAttr entries, StringRef name) {
     auto entry = entries.getAs<DictionaryAttr>(name);
@@ -197,9 +197,15 @@ LogicalResult GPUDriver::planSteps(Kernel &kernel, DictionaryAttr &arenas) {
       continue;
     reached.set(task);
     for (int64_t i = tasks[task * width + 1]; i < tasks[task * width + 2]; ++i)
-      open.push_back(waits[i]);
+      if (waits[i] >= 0 && waits[i] < kernel.tasks)
+        open.push_back(waits[i]);
   }
-  if (!reached.all())
+  // The tokens are fed where the last task ends: by the one worker that has it.
+  auto arrivals = cast<DenseIntElementsAttr>(*kernel.arrivals.getInitialValue()).getValues<int32_t>();
+  int64_t parts = 0;
+  for (int64_t c = 0; c < kernel.chiplets; ++c)
+    parts += arrivals[(kernel.tasks - 1) * kernel.chiplets + c];
+  if (!reached.all() || parts != 1)
     return success();
 
   OpBuilder b(&getContext());
@@ -341,11 +347,12 @@ struct Walk {
 
   /// A task that waits for nothing of its own step waits for the last task of
   /// the step before, after which nothing of that step is left to be done.
-  void waitForStepBefore(Value waitLo, Value waitHi, Value epoch, Value events, Value arrivals) {
+  void waitForStepBefore(Value waitLo, Value waitHi, Value epoch, Value events, Value arrivals, Value producers) {
     e.ifThen(compare(arith::CmpIPredicate::eq, waitLo, waitHi), [&] {
       Value last = e.index(kernel.tasks - 1);
       Value before = arith::SubIOp::create(e.b, e.loc, epoch, e.i32(1));
-      Value target = arith::MulIOp::create(e.b, e.loc, before, e.load(arrivals, {last, e.index(0)}));
+      Value arrived = kernel.isFlat ? e.load(arrivals, {last, e.index(0)}) : e.load(producers, last);
+      Value target = arith::MulIOp::create(e.b, e.loc, before, arrived);
       auto wait = WaitOp::create(e.b, e.loc, scope(TaskScope::Device), events,
                                  e.addIndex(last, firstDeviceCounter()), target);
       wait->setAttr("fleet.expired", FlatSymbolRefAttr::get(e.b.getContext(), "expired"));
@@ -487,7 +494,7 @@ struct Walk {
               return SmallVector<Value>();
             });
             if (steps)
-              waitForStepBefore(waitLo, waitHi, epoch, events, arrivals);
+              waitForStepBefore(waitLo, waitHi, epoch, events, arrivals, producers);
             Value goesOn = compare(arith::CmpIPredicate::eq, e.load(expired, e.index(0)), e.i32(0));
             stamp(cuTask, 1);
             e.ifThen(goesOn, [&] {

@@ -48,8 +48,13 @@ struct Lowering {
                                 /*isNonTemporal=*/false, /*isInvariant=*/false, /*isInvariantGroup=*/false, ordering,
                                 kDevice);
   }
-  Value add(Value pointer, LLVM::AtomicOrdering ordering) {
-    return LLVM::AtomicRMWOp::create(e.b, e.loc, LLVM::AtomicBinOp::add, pointer, e.i32(1), ordering, kDevice);
+  /// A release pattern: `fence.acq_rel.gpu`, then a relaxed add. Written out,
+  /// since LLVM's NVPTX drops the ordering of an atomicrmw. The fence is an
+  /// acquire too: of what the thread has read, by which it became the last.
+  Value release(Value pointer) {
+    LLVM::FenceOp::create(e.b, e.loc, LLVM::AtomicOrdering::acq_rel, kDevice);
+    return LLVM::AtomicRMWOp::create(e.b, e.loc, LLVM::AtomicBinOp::add, pointer, e.i32(1),
+                                     LLVM::AtomicOrdering::monotonic, kDevice);
   }
 
   /// A workgroup's place: here all chiplets are one die, and a workgroup's
@@ -112,25 +117,25 @@ struct Lowering {
   }
 
   /// The barrier orders the stores of all threads before the one thread's
-  /// `atom.acq_rel.gpu`, a release pattern for them; acquire, so that the last
-  /// arrival of a chiplet publishes what the others released. Gives the new
-  /// value in thread 0 and 0 in the others.
+  /// release, which is cumulative over them. Gives the new value in thread 0 and
+  /// 0 in the others.
   Value signalChiplet(SignalOp op) {
     e.barrier();
     Value isFirst = compare(arith::CmpIPredicate::eq, e.thread(), e.index(0));
     auto only = scf::IfOp::create(
         e.b, e.loc, isFirst,
         [&](OpBuilder &, Location) {
-          Value before = add(counter(op.getCounters(), op.getIndex()), LLVM::AtomicOrdering::acq_rel);
+          Value before = release(counter(op.getCounters(), op.getIndex()));
           scf::YieldOp::create(e.b, e.loc, arith::AddIOp::create(e.b, e.loc, before, e.i32(1)).getResult());
         },
         [&](OpBuilder &, Location) { scf::YieldOp::create(e.b, e.loc, e.i32(0)); });
     return only.getResult(0);
   }
 
-  /// By the thread whose arrival was its chiplet's last.
+  /// By the thread whose arrival was its chiplet's last: it publishes what the
+  /// others of the chiplet released, too.
   Value signalDevice(SignalOp op) {
-    Value before = add(counter(op.getCounters(), op.getIndex()), LLVM::AtomicOrdering::release);
+    Value before = release(counter(op.getCounters(), op.getIndex()));
     return arith::AddIOp::create(e.b, e.loc, before, e.i32(1));
   }
 };
@@ -142,7 +147,7 @@ struct NVGPULowerEvents : mlir::fleet::impl::NVGPULowerEventsBase<NVGPULowerEven
     gpu::GPUModuleOp module = getOperation();
     auto queues = module.lookupSymbol<memref::GlobalOp>("queues");
     auto arrivals = module.lookupSymbol<memref::GlobalOp>("arrivals");
-    if (!queues || !arrivals) {
+    if (!queues || !arrivals || arrivals.getType().getRank() != 2 || arrivals.getType().getDimSize(1) < 1) {
       module.emitError("expected the tables @queues and @arrivals, found neither or one");
       return signalPassFailure();
     }

@@ -77,6 +77,8 @@ std::optional<Stream> findStream(func::FuncOp body, linalg::MatmulOp op) {
     return std::nullopt;
   auto type = cast<MemRefType>(argument.getType());
   auto offsets = subview.getMixedOffsets();
+  if (!isa<Value>(offsets.front()))
+    return std::nullopt;
   if (type.getRank() != 3 || !type.getLayout().isIdentity() || !isConstantIntValue(offsets[1], 0) ||
       !isConstantIntValue(offsets[2], 0) || subview.getStaticSizes()[0] != 1 ||
       subview.getStaticSizes()[1] != type.getDimSize(1) || subview.getStaticSizes()[2] != type.getDimSize(2))
@@ -213,6 +215,9 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
       initBarrier(e, ring.full(slot), 1);
       initBarrier(e, ring.empty(slot), 1);
     });
+    // The producer looks at it, and may be ahead of the walk that clears it.
+    Value expired = e.shared("expired", inWorkgroupMemory({2}, e.b.getI32Type()));
+    memref::StoreOp::create(e.b, e.loc, e.i32(0), expired, ValueRange{e.index(0)});
     fenceBarrierInit(e);
   });
   Value isWalker = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ult, e.thread(),

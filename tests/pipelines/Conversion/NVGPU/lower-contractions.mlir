@@ -1,0 +1,93 @@
+// Columns of the weights are rows of the mma, so that 16 need no padding; 8 warps take the contracted dimension in turn.
+// RUN: fleet-opt %s --pass-pipeline="builtin.module(gpu.module(fleet-nvgpu-lower-contractions))" | FileCheck %s
+
+gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64, fleet.ring_slots = 16 : i64} {
+  // Partial sums of 8 warps, at most 9 x 16 f32 each; 16 slots of 8192 bytes.
+  // CHECK-DAG: memref.global "private" @partial : memref<4608xi8, #gpu.address_space<workgroup>>
+  // CHECK-DAG: memref.global "private" @ring : memref<131072xi8, #gpu.address_space<workgroup>>
+
+  // Rows past the third repeat it, and are not stored.
+  // CHECK-LABEL: func @plain
+  // CHECK-SAME: %[[X:[^:]*]]: memref<3x64xbf16>, %[[W:[^:]*]]: memref<64x16xbf16>, %[[Y:[^:]*]]: memref<3x16xf32>
+  // CHECK: %[[ROW:.*]] = arith.minui %{{.*}}, %c2
+  // CHECK: scf.for {{.*}} to %c64 step %c128{{.*}} iter_args
+  // CHECK-COUNT-8: memref.load %[[W]]
+  // CHECK-COUNT-2: vector.load %[[X]][%[[ROW]], %{{.*}}] {alignment = 4 : i64} : memref<3x64xbf16>, vector<2xbf16>
+  // CHECK: nvvm.mma.sync {{.*}} shape = #nvvm.shape<m = 16, n = 8, k = 16>
+  // CHECK-NOT: nvvm.mma.sync
+  // CHECK: scf.yield
+  // CHECK-COUNT-4: memref.store {{.*}} : memref<8x3x16xf32, #gpu.address_space<workgroup>>
+  // CHECK: gpu.barrier
+  // CHECK: memref.load %[[Y]]
+  // CHECK-COUNT-8: arith.addf
+  // CHECK-NOT: arith.addf
+  // CHECK: memref.store {{.*}}, %[[Y]]
+  // CHECK: gpu.barrier
+  // CHECK-NEXT: return
+  func.func @plain(%x: memref<3x64xbf16>, %w: memref<64x16xbf16>, %y: memref<3x16xf32>) {
+    linalg.matmul ins(%x, %w : memref<3x64xbf16>, memref<64x16xbf16>) outs(%y : memref<3x16xf32>)
+    return
+  }
+
+  // Two blocks of rows. 320 steps are 2 slots, of 256 and of 64: 4 steps of 16 a turn, in two sums.
+  // CHECK-LABEL: func @streamed
+  // CHECK-NOT: memref.load %arg1
+  // CHECK: scf.for {{.*}} to %c2{{.*}} step %c8{{.*}} iter_args
+  // CHECK: memref.get_global @ring_full
+  // A warp waits for its slot; a wait that never ends stops the kernel.
+  // CHECK: scf.while
+  // CHECK: mbarrier.try_wait.parity.shared::cta.b64
+  // CHECK: llvm.intr.trap
+  // CHECK: scf.for {{.*}} step %c64{{.*}} iter_args
+  // CHECK: nvvm.ldmatrix
+  // CHECK-COUNT-2: nvvm.mma.sync
+  // CHECK: nvvm.ldmatrix
+  // CHECK-COUNT-2: nvvm.mma.sync
+  // CHECK: nvvm.ldmatrix
+  // CHECK-COUNT-2: nvvm.mma.sync
+  // CHECK: nvvm.ldmatrix
+  // CHECK-COUNT-2: nvvm.mma.sync
+  // CHECK-NOT: nvvm.mma.sync
+  // Its first lane frees the slot when all lanes have read it.
+  // CHECK: nvvm.bar.warp.sync
+  // CHECK: scf.if
+  // CHECK: memref.get_global @ring_empty
+  // CHECK: mbarrier.arrive.shared::cta.b64
+  // The position in the ring, modulo two rounds.
+  // CHECK: arith.remui %{{.*}}, %c32
+  // CHECK: memref.store {{.*}} : memref<256xi32, #gpu.address_space<workgroup>>
+  // CHECK: gpu.barrier
+  // CHECK: return
+  func.func @streamed(%x: memref<9x320xbf16>, %w: memref<320x16xbf16>, %y: memref<9x16xf32>) {
+    linalg.matmul {fleet.streamed} ins(%x, %w : memref<9x320xbf16>, memref<320x16xbf16>) outs(%y : memref<9x16xf32>)
+    return
+  }
+
+  // A left side is brought to shared memory once for all tiles.
+  // CHECK-LABEL: func @staged
+  // CHECK: vector.load %arg0{{.*}} : memref<2x64xbf16{{.*}}, vector<8xbf16>
+  // CHECK: vector.store {{.*}} : memref<2x64xbf16, #gpu.address_space<workgroup>>, vector<8xbf16>
+  // CHECK: gpu.barrier
+  // CHECK: scf.for
+  // CHECK-NOT: %arg0
+  // CHECK: vector.load {{.*}} : memref<2x64xbf16, #gpu.address_space<workgroup>>, vector<2xbf16>
+  // CHECK: nvvm.mma.sync
+  // CHECK: return
+  func.func @staged(%x: memref<2x64xbf16>, %w: memref<64x16xbf16>, %y: memref<2x16xf32>, %lo: index, %hi: index, %step: index) {
+    scf.for %i = %lo to %hi step %step {
+      linalg.matmul ins(%x, %w : memref<2x64xbf16>, memref<64x16xbf16>) outs(%y : memref<2x16xf32>)
+    }
+    return
+  }
+
+  // f32, 8 columns and a depth of 24 stay for the loops.
+  // CHECK-LABEL: func @others
+  // CHECK-COUNT-3: linalg.matmul
+  func.func @others(%a: memref<2x16xf32>, %b: memref<16x16xf32>, %c: memref<2x16xf32>, %d: memref<2x16xbf16>, %e: memref<16x8xbf16>,
+                    %f: memref<2x8xf32>, %g: memref<2x24xbf16>, %h: memref<24x16xbf16>) {
+    linalg.matmul ins(%a, %b : memref<2x16xf32>, memref<16x16xf32>) outs(%c : memref<2x16xf32>)
+    linalg.matmul ins(%d, %e : memref<2x16xbf16>, memref<16x8xbf16>) outs(%f : memref<2x8xf32>)
+    linalg.matmul ins(%g, %h : memref<2x24xbf16>, memref<24x16xbf16>) outs(%c : memref<2x16xf32>)
+    return
+  }
+}
