@@ -51,7 +51,8 @@ static void prefetch(Emitter &e, AttentionPartialOp op, int64_t length) {
   Value keys = op.getInputs()[5], values = op.getInputs()[6];
   Block *block = op->getBlock();
   Operation *last = nullptr;
-  for (Value value : ArrayRef<Value>{keys, values, op.getPart(), op.getInputs()[3], op.getInputs()[4]})
+  Value needed[] = {keys, values, op.getPart(), op.getInputs()[3], op.getInputs()[4]};
+  for (Value value : needed)
     if (Operation *def = value.getDefiningOp(); def && def->getBlock() == block)
       last = !last || last->isBeforeInBlock(def) ? def : last;
   OpBuilder::InsertionGuard guard(e.b);
