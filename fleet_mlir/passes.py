@@ -129,7 +129,7 @@ class Piped:
         """As `Bound.object`."""
         with tempfile.TemporaryDirectory(prefix="fleet-") as folder:
             result = Path(folder) / "step.o"
-            code = _PACKAGE_LINE.sub("", self._text)
+            code = without_package(self._text)
             tools.run("fleet-translate", ["--to-object", "-", "-o", str(result)], code)
             try:
                 return result.read_bytes()

@@ -7,8 +7,21 @@
 
 #include "Emit.h"
 
+#include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/Passes/PassBuilder.h"
+
+std::unique_ptr<llvm::Module> mlir::fleet::translateFor(llvm::TargetMachine &machine, ModuleOp module,
+                                                        llvm::LLVMContext &context) {
+  std::unique_ptr<llvm::Module> code = translateModuleToLLVMIR(module, context, "fleet");
+  if (!code) {
+    module.emitError("cannot be translated to LLVM IR");
+    return nullptr;
+  }
+  code->setTargetTriple(machine.getTargetTriple());
+  code->setDataLayout(machine.createDataLayout());
+  return code;
+}
 
 void mlir::fleet::optimize(llvm::Module &code, llvm::TargetMachine &machine) {
   llvm::LoopAnalysisManager loops;

@@ -8,12 +8,15 @@
 #ifndef FLEET_LIB_TARGET_EMIT_H
 #define FLEET_LIB_TARGET_EMIT_H
 
-#include "llvm/ADT/StringRef.h"
+#include "mlir/IR/BuiltinOps.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Support/raw_ostream.h"
 #include "llvm/Target/TargetMachine.h"
 
 namespace mlir::fleet {
+
+/// The module of the LLVM dialect as LLVM IR for the machine; null after an error.
+std::unique_ptr<llvm::Module> translateFor(llvm::TargetMachine &machine, ModuleOp module, llvm::LLVMContext &context);
 
 /// Runs LLVM's O3 pipeline for the machine.
 void optimize(llvm::Module &code, llvm::TargetMachine &machine);

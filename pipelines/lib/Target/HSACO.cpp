@@ -11,7 +11,6 @@
 #include "fleet/IR/Fleet.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/MCSubtargetInfo.h"
 #include "llvm/MC/TargetRegistry.h"
@@ -161,11 +160,9 @@ LogicalResult mlir::fleet::translateToHSACO(ModuleOp module, const HSACOOptions 
   if (!machine)
     return module.emitError() << "cannot emit code: " << error;
   llvm::LLVMContext context;
-  std::unique_ptr<llvm::Module> code = translateModuleToLLVMIR(module, context, "fleet");
+  std::unique_ptr<llvm::Module> code = translateFor(*machine, module, context);
   if (!code)
-    return module.emitError("cannot be translated to LLVM IR");
-  code->setTargetTriple(machine->getTargetTriple());
-  code->setDataLayout(machine->createDataLayout());
+    return failure();
   describeKernel(*code);
 
   optimize(*code, *machine);

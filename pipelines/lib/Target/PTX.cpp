@@ -10,7 +10,6 @@
 #include "fleet/IR/Fleet.h"
 #include "fleet/Target/PTX.h"
 
-#include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/MC/MCSubtargetInfo.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Support/TargetSelect.h"
@@ -51,11 +50,9 @@ LogicalResult mlir::fleet::translateToPTX(ModuleOp module, const PTXOptions &opt
   if (!machine)
     return module.emitError() << "cannot emit code: " << error;
   llvm::LLVMContext context;
-  std::unique_ptr<llvm::Module> code = translateModuleToLLVMIR(module, context, "fleet");
+  std::unique_ptr<llvm::Module> code = translateFor(*machine, module, context);
   if (!code)
-    return module.emitError("cannot be translated to LLVM IR");
-  code->setTargetTriple(machine->getTargetTriple());
-  code->setDataLayout(machine->createDataLayout());
+    return failure();
   for (llvm::Function &function : *code)
     if (!function.isDeclaration()) {
       function.addFnAttr("no-builtins");

@@ -12,7 +12,6 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
-#include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/MCSubtargetInfo.h"
 #include "llvm/MC/TargetRegistry.h"
@@ -88,11 +87,9 @@ LogicalResult mlir::fleet::translateToObject(ModuleOp module, const ObjectOption
   if (!machine)
     return module.emitError() << "cannot emit code: " << error;
   llvm::LLVMContext context;
-  std::unique_ptr<llvm::Module> code = translateModuleToLLVMIR(module, context, "fleet");
+  std::unique_ptr<llvm::Module> code = translateFor(*machine, module, context);
   if (!code)
-    return module.emitError("cannot be translated to LLVM IR");
-  code->setTargetTriple(machine->getTargetTriple());
-  code->setDataLayout(machine->createDataLayout());
+    return failure();
   code->setPICLevel(llvm::PICLevel::BigPIC);
   for (llvm::Function &function : *code) {
     if (function.isDeclaration())
