@@ -28,6 +28,7 @@ STAGES = ("torch", *PHASES, "object", "vmfb")
 MOST_WORKERS = 65536
 
 _TARGET = re.compile(r"([A-Za-z][\w-]*)(?::(\d+)x(\d+))?")
+_SCHEDULE = re.compile(r"\w+=\w+(?:,\w+=\w+)*")
 _MODULE_TARGET = re.compile(r'#fleet\.target<"([\w-]+)"[^>]*?chiplets = (\d+), workers = (\d+)')
 _PHASE = re.compile(r'fleet\.phase = "(\w+)"')
 
@@ -46,6 +47,20 @@ def target_pass(target: str) -> str:
             raise FleetError(f"the target {target} has more than {MOST_WORKERS} workers")
         options += f" chiplets={int(chiplets)} workers={int(workers)}"
     return f"fleet-set-target{{{options}}}"
+
+
+def schedule_pass(schedule: str) -> str:
+    """The pass that sets switches of the scheduler, ``NAME=VALUE,...``."""
+    if not _SCHEDULE.fullmatch(schedule):
+        raise FleetError(f"the schedule {schedule!r} is not NAME=VALUE,...: for example partition=columns,queues=even")
+    return f"fleet-set-schedule{{switches={schedule}}}"
+
+
+def check_schedule(schedule: str | None) -> str | None:
+    """``schedule`` if the compiler knows its switches, which is asked on an empty module."""
+    if schedule:
+        passes.program("module {}").run([schedule_pass(schedule)])
+    return schedule or None
 
 
 def check_target(target: str) -> str:
@@ -81,7 +96,11 @@ def _check_target(text: str, target: str) -> None:
 
 
 def run_phases(
-    text: str, phases: Sequence[str], target: str | None = None, dump: str | Path | None = None
+    text: str,
+    phases: Sequence[str],
+    target: str | None = None,
+    dump: str | Path | None = None,
+    schedule: str | None = None,
 ) -> tuple[str, dict[str, float]]:
     """Run ``phases`` on a module's text; gives the text and the seconds of each.
 
@@ -90,7 +109,7 @@ def run_phases(
     if not phases:
         return text, {}
     program = passes.program(text)
-    seconds = _advance(program, phases, target, dump, _silent)
+    seconds = _advance(program, phases, target, dump, _silent, schedule)
     return program.text(), seconds
 
 
@@ -104,9 +123,12 @@ def _advance(
     target: str | None,
     dump: str | Path | None,
     advance: Advance,
+    schedule: str | None = None,
 ) -> dict[str, float]:
     seconds: dict[str, float] = {}
     first = [target_pass(target)] if target else []
+    if schedule:
+        first.append(schedule_pass(schedule))
     # One process for all phases where the tools run them, unless somebody wants to see each.
     alone = dump is not None or isinstance(program, passes.Bound)
     for group in [[phase] for phase in phases] if alone else [list(phases)]:
@@ -201,7 +223,7 @@ class Source:
         return {"config": values, "dtype": str(dtype), "class": type(self.model).__name__}
 
 
-def _key(source: Source, target: str, sizes: dict[str, int]) -> str:
+def _key(source: Source, target: str, sizes: dict[str, int], schedule: str | None = None) -> str:
     import importlib.metadata as metadata
 
     versions = {}
@@ -214,6 +236,7 @@ def _key(source: Source, target: str, sizes: dict[str, int]) -> str:
         {
             **source.describe(),
             "target": target,
+            "schedule": schedule,
             "sizes": sizes,
             "compiler": passes.version(),
             "versions": versions,
@@ -229,13 +252,15 @@ def from_text(
     *,
     dump_phases: str | Path | None = None,
     compile_to: str | None = None,
+    schedule: str | None = None,
     seconds: dict[str, float] | None = None,
     advance: Advance = _silent,
 ) -> Executable | str:
     """Compile a module's text from the phase it has reached; ``compile_to`` gives that phase's text instead.
 
-    target: of raw text, by default cpu; later its own, and another one is an error. seconds: gets the time of each
-    stage; advance: called after each.
+    target: of raw text, by default cpu; later its own, and another one is an error. schedule: switches of the
+    scheduler, ``NAME=VALUE,...``, for a module that is not cut yet. seconds: gets the time of each stage; advance:
+    called after each.
     """
     seconds = {} if seconds is None else seconds
     reached = phase_of(text)
@@ -247,9 +272,11 @@ def from_text(
         raise FleetError(f"the module has already been through the phase {reached}")
     if reached and target:
         _check_target(text, target)
+    if schedule and done > PHASES.index("tasks") + 1:
+        raise FleetError(f"the module has been cut already, in the phase {reached}: a schedule is chosen before")
     target = target or "cpu"
     program = passes.program(text)
-    seconds.update(_advance(program, PHASES[done:last], None if reached else target, dump_phases, advance))
+    seconds.update(_advance(program, PHASES[done:last], None if reached else target, dump_phases, advance, schedule))
     if compile_to is not None:
         return program.text()
     start = time.perf_counter()
@@ -283,6 +310,7 @@ class Job:
     key: str = ""
     dump_phases: str | Path | None = None
     compile_to: str | None = None
+    schedule: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     @classmethod
@@ -298,18 +326,20 @@ class Job:
         cache: bool,
         dump_phases: str | Path | None = None,
         compile_to: str | None = None,
+        schedule: str | None = None,
     ) -> Job:
         """A compilation whose options have been checked; for the rest see `compile`."""
         rows = check_shape(tokens, slots, context, out_rows)
         check_target(target)
+        check_schedule(schedule)
         if compile_to is not None:
             check_phase(compile_to)
         source = Source.of(model)
         source.describe()
         sizes = {"tokens": tokens, "slots": slots, "context": context, "out_rows": rows}
         use_cache = cache and dump_phases is None and compile_to is None
-        key = _key(source, target, sizes) if use_cache else ""
-        return cls(source, target, sizes, key, dump_phases, compile_to)
+        key = _key(source, target, sizes, schedule) if use_cache else ""
+        return cls(source, target, sizes, key, dump_phases, compile_to, schedule)
 
     def cached(self) -> Executable | None:
         """The result of the same compilation before, if the cache has it."""
@@ -338,6 +368,7 @@ class Job:
             self.target,
             dump_phases=self.dump_phases,
             compile_to=self.compile_to,
+            schedule=self.schedule,
             seconds=self.seconds,
             advance=advance,
         )
@@ -357,16 +388,18 @@ def compile(
     cache: bool = True,
     dump_phases: str | Path | None = None,
     compile_to: str | None = None,
+    schedule: str | None = None,
 ) -> Executable | str:
     """Compile one step of a decoder.
 
     model: a path, a loaded model, a transformers model or its config. tokens: rows a step; slots: requests;
     context: positions a request; out_rows: rows whose logits come back (by default one a slot).
     dump_phases: a folder for the module after each phase. compile_to: stop after that phase and give its text.
+    schedule: switches of the scheduler, ``NAME=VALUE,...``, such as ``partition=columns``.
     """
     job = Job.of(
         model, target, tokens=tokens, slots=slots, context=context, out_rows=out_rows, cache=cache,
-        dump_phases=dump_phases, compile_to=compile_to,
+        dump_phases=dump_phases, compile_to=compile_to, schedule=schedule,
     )  # fmt: skip
     executable = job.cached()
     if executable is not None:

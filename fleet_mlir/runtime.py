@@ -121,6 +121,10 @@ def _pack_param(
     except RuntimeError:
         raise FleetError(f"the weights {names} cannot be joined: their shapes differ") from None
     shape = list(entry["shape"])
+    splits = entry.get("splits") or 1
+    if splits > 1 and value.dim() == 2 and value.shape[1] % splits == 0:
+        # Slices of columns, one above the other.
+        value = value.view(value.shape[0], splits, -1).transpose(0, 1).reshape(splits * value.shape[0], -1)
     nb = entry.get("pack") or 0
     padded = nb and len(shape) == 2 and value.dim() == 2
     if padded and 0 <= shape[0] - value.shape[0] < nb:

@@ -63,6 +63,9 @@ LogicalResult ParamOp::verify() {
     return failure();
   if (getPack() && failed(verifyNotNegative(*this, "a pack width", *getPack())))
     return failure();
+  // What is packed has been cut already: the splits are the loader's affair then.
+  if (int64_t splits = getSplits().value_or(1); splits < 1 || (!getPack() && cast<ShapedType>(getType()).getDimSize(0) % splits))
+    return emitOpError("expected splits that divide ") << getType() << ", found " << splits;
   return verifyOffset(*this, getOffset().value_or(0));
 }
 
@@ -83,8 +86,8 @@ LogicalResult TaskOp::verify() {
     return failure();
   if (getResults().size() > 1)
     return emitOpError("expected at most one result, found ") << getResults().size();
-  if (auto waits = getWaits())
-    for (int64_t id : *waits)
+  for (auto waits : {getWaits(), getChipletWaits()})
+    for (int64_t id : waits.value_or(ArrayRef<int64_t>()))
       if (id < 0 || id >= static_cast<int64_t>(getId()))
         return emitOpError("expected to wait for an earlier task, found task ") << id;
   return success();
@@ -96,7 +99,9 @@ LogicalResult TaskOp::verifyRegions() {
   if (!getPartition())
     return emitOpError("expected a partition of a task that is cut into chiplet tasks, found none");
   TargetAttr target = lookupTarget(*this);
-  int64_t next = 0, last = -1;
+  // Ranges of one chiplet rise; those of all of them cover the tiles.
+  SmallVector<ChipletTaskOp> parts;
+  int64_t last = -1, end = 0;
   for (Operation &op : getChiplets().front()) {
     auto part = dyn_cast<ChipletTaskOp>(op);
     if (!part)
@@ -104,18 +109,38 @@ LogicalResult TaskOp::verifyRegions() {
     if (target && part.getChiplet() >= static_cast<uint64_t>(target.getChiplets()))
       return part.emitOpError("expected a chiplet below ")
              << target.getChiplets() << ", found " << part.getChiplet();
-    if (static_cast<int64_t>(part.getChiplet()) <= last)
+    int64_t chiplet = part.getChiplet(), lo = part.getLo();
+    if (chiplet < last || (chiplet == last && lo < end))
       return part.emitOpError("expected chiplets in rising order, found chiplet ")
-             << part.getChiplet() << " after " << last;
-    last = part.getChiplet();
-    if (static_cast<int64_t>(part.getLo()) != next)
-      return part.emitOpError("expected tiles from ") << next << ", found " << part.getLo();
-    next = part.getHi();
+             << chiplet << " after " << last;
+    last = chiplet;
+    end = part.getHi();
+    parts.push_back(part);
   }
-  if (next != getPartition()->getTiles())
-    return emitOpError("expected chiplet tasks to cover ")
-           << getPartition()->getTiles() << " tiles, found " << next;
-  return success();
+  auto verifyCovered = [&](ArrayRef<ChipletTaskOp> parts) -> LogicalResult {
+    int64_t next = 0;
+    for (ChipletTaskOp part : parts) {
+      if (static_cast<int64_t>(part.getLo()) != next)
+        return part->emitOpError("expected tiles from ") << next << ", found " << part.getLo();
+      next = part.getHi();
+    }
+    if (next != getPartition()->getTiles())
+      return emitOpError("expected chiplet tasks to cover ")
+             << getPartition()->getTiles() << " tiles, found " << next;
+    return success();
+  };
+  if (getPartition()->getKind() == PartitionKind::Replicated) {
+    ArrayRef<ChipletTaskOp> rest(parts);
+    while (!rest.empty()) {
+      auto own = rest.take_while([&](ChipletTaskOp part) { return part.getChiplet() == ChipletTaskOp(rest.front()).getChiplet(); });
+      if (failed(verifyCovered(own)))
+        return failure();
+      rest = rest.drop_front(own.size());
+    }
+    return success();
+  }
+  llvm::stable_sort(parts, [](ChipletTaskOp x, ChipletTaskOp y) { return x.getLo() < y.getLo(); });
+  return verifyCovered(parts);
 }
 
 LogicalResult ChipletTaskOp::verify() {
@@ -163,6 +188,16 @@ LogicalResult BufferOp::verify() {
   auto space = dyn_cast_or_null<MemoryScopeAttr>(cast<MemRefType>(getType()).getMemorySpace());
   if (!space)
     return emitOpError("expected a buffer with a memory scope, found ") << getType();
+  if (getChipletStride()) {
+    auto type = cast<MemRefType>(getType());
+    int64_t stride = *getChipletStride();
+    if (space.getValue() != MemoryScope::L2)
+      return emitOpError("expected an instance for each chiplet of a buffer in l2 scope alone, found ") << type;
+    if (failed(verifyStored(*this, type)) || failed(verifyOffset(*this, stride)))
+      return failure();
+    if (int64_t bytes = type.getNumElements() * type.getElementTypeBitWidth() / 8; stride < bytes)
+      return emitOpError("expected instances at least ") << bytes << " bytes apart, found " << stride;
+  }
   return verifyStored(*this, cast<ShapedType>(getType()));
 }
 

@@ -220,6 +220,10 @@ static Value slice(OpBuilder &b, Location loc, Value value,
   return tensor::ExtractSliceOp::create(b, loc, value, offsets, sizes, strides);
 }
 
+/// Rows from which on a tile of merging is a row and a key/value head, and not all rows.
+static constexpr int64_t kManyRows = 8;
+static bool isMergedByRows(AttentionMergeOp op) { return shapeOf(op.getOutputs()[0])[0] >= kManyRows; }
+
 /// Dimensions of the result on which an op may be tiled.
 static SmallVector<unsigned> tiledDims(Operation *op) {
   unsigned rank = cast<ShapedType>(op->getOperands().back().getType()).getRank();
@@ -237,6 +241,15 @@ static SmallVector<Range> iterationDomain(OpTy op, OpBuilder &b) {
   for (unsigned dim : tiledDims(op))
     domain.push_back({b.getIndexAttr(0), b.getIndexAttr(shape[dim]), b.getIndexAttr(1)});
   return domain;
+}
+
+/// Key/value heads of what is merged.
+static int64_t keyHeads(AttentionMergeOp op) { return shapeOf(op.getInputs()[0])[0] / op.getParts(); }
+
+static SmallVector<Range> iterationDomain(AttentionMergeOp op, OpBuilder &b) {
+  ArrayRef<int64_t> shape = shapeOf(op.getOutputs()[0]);
+  int64_t tiles = isMergedByRows(op) ? shape[0] * keyHeads(op) : shape[1];
+  return {{b.getIndexAttr(0), b.getIndexAttr(tiles), b.getIndexAttr(1)}};
 }
 
 /// `value / by`, where value is known to be a multiple.
@@ -336,18 +349,38 @@ static FailureOr<TilingResult> tile(AttentionPartialOp op, OpBuilder &b, ArrayRe
   return TilingResult{{tiled}, SmallVector<Value>(tiled->getResults()), slices};
 }
 
-/// A tile takes whole groups of query heads, and all parts of their key/value heads.
+/// The row and the key/value head of a tile.
+static std::pair<Value, Value> rowAndHead(AttentionMergeOp op, OpBuilder &b, OpFoldResult tile) {
+  Location loc = op.getLoc();
+  Value at = getValueOrCreateConstantIndexOp(b, loc, tile), heads = arith::ConstantIndexOp::create(b, loc, keyHeads(op));
+  Value row = arith::DivUIOp::create(b, loc, at, heads);
+  return {row, arith::RemUIOp::create(b, loc, at, heads)};
+}
+
+/// A tile takes whole groups of query heads, and all parts of their key/value
+/// heads; of many rows one group of one row.
 static FailureOr<TilingResult> tile(AttentionMergeOp op, OpBuilder &b, ArrayRef<OpFoldResult> offsets,
                                     ArrayRef<OpFoldResult> sizes) {
   Location loc = op.getLoc();
   int64_t group = shapeOf(op.getInputs()[0])[2], parts = op.getParts();
-  auto size = getConstantIntValue(sizes[0]);
-  if (!size || *size % group)
-    return op.emitOpError("expected tiles of whole groups of ") << group << " query heads";
-  Value head = getValueOrCreateConstantIndexOp(b, loc, divide(b, loc, offsets[0], group));
-  Value first = arith::MulIOp::create(b, loc, head, arith::ConstantIndexOp::create(b, loc, parts));
-  Value input = slice(b, loc, op.getInputs()[0], {{0, first, b.getIndexAttr(*size / group * parts)}});
-  Value out = slice(b, loc, op.getOutputs()[0], {{1, offsets[0], sizes[0]}});
+  Value input, out;
+  if (isMergedByRows(op)) {
+    if (getConstantIntValue(sizes[0]) != 1)
+      return op.emitOpError("expected tiles of one row and one key/value head");
+    auto [row, head] = rowAndHead(op, b, offsets[0]);
+    Value first = arith::MulIOp::create(b, loc, head, arith::ConstantIndexOp::create(b, loc, parts));
+    Value query = arith::MulIOp::create(b, loc, head, arith::ConstantIndexOp::create(b, loc, group));
+    input = slice(b, loc, op.getInputs()[0], {{0, first, b.getIndexAttr(parts)}, {1, row, b.getIndexAttr(1)}});
+    out = slice(b, loc, op.getOutputs()[0], {{0, row, b.getIndexAttr(1)}, {1, query, b.getIndexAttr(group)}});
+  } else {
+    auto size = getConstantIntValue(sizes[0]);
+    if (!size || *size % group)
+      return op.emitOpError("expected tiles of whole groups of ") << group << " query heads";
+    Value head = getValueOrCreateConstantIndexOp(b, loc, divide(b, loc, offsets[0], group));
+    Value first = arith::MulIOp::create(b, loc, head, arith::ConstantIndexOp::create(b, loc, parts));
+    input = slice(b, loc, op.getInputs()[0], {{0, first, b.getIndexAttr(*size / group * parts)}});
+    out = slice(b, loc, op.getOutputs()[0], {{1, offsets[0], sizes[0]}});
+  }
   SmallVector<Type> types;
   if (isa<RankedTensorType>(out.getType()))
     types.push_back(out.getType());
@@ -372,10 +405,31 @@ static LogicalResult resultPosition(OpTy op, OpBuilder &b, ArrayRef<OpFoldResult
   return success();
 }
 
+static LogicalResult resultPosition(AttentionMergeOp op, OpBuilder &b, ArrayRef<OpFoldResult> offsets,
+                                    ArrayRef<OpFoldResult> sizes, SmallVectorImpl<OpFoldResult> &resultOffsets,
+                                    SmallVectorImpl<OpFoldResult> &resultSizes) {
+  ArrayRef<int64_t> shape = shapeOf(op.getOutputs()[0]);
+  resultOffsets.assign(shape.size(), b.getIndexAttr(0));
+  resultSizes = getAsIndexOpFoldResult(b.getContext(), shape);
+  if (!isMergedByRows(op)) {
+    resultOffsets[1] = offsets[0], resultSizes[1] = sizes[0];
+    return success();
+  }
+  auto [row, head] = rowAndHead(op, b, offsets[0]);
+  int64_t group = shape[1] / keyHeads(op);
+  Value query = arith::MulIOp::create(b, op.getLoc(), head, arith::ConstantIndexOp::create(b, op.getLoc(), group));
+  resultOffsets[0] = row, resultSizes[0] = b.getIndexAttr(1);
+  resultOffsets[1] = query, resultSizes[1] = b.getIndexAttr(group);
+  return success();
+}
+
 template <typename OpTy>
 static FailureOr<TilingResult> tileFromResult(OpTy op, OpBuilder &b, ArrayRef<OpFoldResult> offsets,
                                               ArrayRef<OpFoldResult> sizes) {
   ArrayRef<int64_t> shape = shapeOf(op.getOutputs()[0]);
+  if constexpr (std::is_same_v<OpTy, AttentionMergeOp>)
+    if (isMergedByRows(op))
+      return failure();
   SmallVector<unsigned> dims = tiledDims(op);
   SmallVector<OpFoldResult> tileOffsets, tileSizes;
   for (auto [dim, extent] : llvm::enumerate(shape)) {

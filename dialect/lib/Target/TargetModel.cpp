@@ -15,6 +15,7 @@ struct Facts {
   StringRef name;
   Backend backend;
   int64_t chiplets, workers, lds, l2, hbmGbs, tile;
+  int64_t units = 0, simds = 0, registers = 0, waves = 0;
 };
 } // namespace
 
@@ -22,8 +23,8 @@ struct Facts {
 // data sheet). The cpu target is one worker; its lds is a share of an L2 cache.
 static constexpr Facts kTargets[] = {
     {"cpu", Backend::LLVM, 1, 1, 1 << 20, 2 << 20, 16, 64},
-    {"gfx942", Backend::ROCDL, 8, 38, 64 << 10, 4 << 20, 5300, 16},
-    {"gfx950", Backend::ROCDL, 8, 32, 160 << 10, 4 << 20, 8000, 16},
+    {"gfx942", Backend::ROCDL, 8, 38, 64 << 10, 4 << 20, 5300, 16, 38, 4, 512, 8},
+    {"gfx950", Backend::ROCDL, 8, 32, 160 << 10, 4 << 20, 8000, 16, 32, 4, 512, 8},
     {"sm_90a", Backend::NVVM, 1, 132, 227 << 10, 50 << 20, 4800, 16},
 };
 static constexpr StringRef kNames[] = {"cpu", "gfx942", "gfx950", "sm_90a"};
@@ -32,7 +33,7 @@ TargetAttr mlir::fleet::getPredefinedTarget(MLIRContext *context, StringRef name
   for (const Facts &f : kTargets)
     if (f.name == name)
       return TargetAttr::get(context, f.name, f.backend, f.chiplets, f.workers, f.lds, f.l2,
-                             f.hbmGbs, f.tile);
+                             f.hbmGbs, f.tile, f.units, f.simds, f.registers, f.waves);
   return nullptr;
 }
 

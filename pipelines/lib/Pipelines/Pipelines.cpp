@@ -52,6 +52,10 @@ static void buildPhase(OpPassManager &pm, StringRef phase) {
     pm.addPass(createFuseElementwise());
     cleanUp(pm);
   } else if (phase == "chiplets") {
+    pm.addPass(createPlanPartitions());
+    pm.addPass(createFuseElementwise());
+    cleanUp(pm);
+    pm.addPass(createOrderTasks());
     pm.addPass(createCutChiplets());
   } else if (phase == "tiles") {
     pm.addPass(createCutWorkers());

@@ -8,6 +8,7 @@
 #include "Utils.h"
 
 #include "fleet/Transforms/Passes.h"
+#include "fleet/Transforms/Switches.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -36,6 +37,18 @@ struct BuildKernel : impl::BuildKernelBase<BuildKernel> {
       module.emitError("expected a module with a fleet.manifest, found none");
       return signalPassFailure();
     }
+    // What a compiled kernel cannot do is for the simulator alone.
+    auto refuse = [&](StringRef name, StringRef value, StringRef why) {
+      if (getSwitch(module, name) != value)
+        return false;
+      module.emitError("expected a schedule without ") << name << "=" << value << " for a kernel, found it: " << why
+                                                       << "; stop at the phase schedule and simulate it";
+      return true;
+    };
+    if (refuse("scheduler", "dynamic", "the queues of a kernel are filled when it is compiled") ||
+        (target.getBackend() != Backend::LLVM && refuse("prefetch", "off", "a kernel always streams its weights ahead")) ||
+        refuse("events", "flat", "a kernel counts arrivals on the chiplet first"))
+      return signalPassFailure();
     SymbolTable symbols(module);
     OpBuilder b(&getContext());
     Location loc = step.getLoc();
@@ -46,7 +59,8 @@ struct BuildKernel : impl::BuildKernelBase<BuildKernel> {
     int64_t count = tasks.size();
 
     // A case is a body with the arenas of its operands: both are static there.
-    llvm::MapVector<std::pair<StringRef, ArrayAttr>, int64_t> cases;
+    // Where an operand has an instance for each chiplet, how far they are apart is static too.
+    llvm::MapVector<std::tuple<StringRef, ArrayAttr, ArrayAttr>, int64_t> cases;
     int64_t operands = 0;
     for (TaskOp task : tasks)
       operands = std::max<int64_t>(operands, task.getOperands().size());
@@ -55,25 +69,43 @@ struct BuildKernel : impl::BuildKernelBase<BuildKernel> {
     struct Cu {
       int32_t task, lo, hi;
     };
-    std::vector<llvm::DenseMap<int64_t, Cu>> parts(chiplets * workers);
-    int64_t chipletTasks = 0, signals = 0, flat = 0;
+    std::vector<llvm::DenseMap<int64_t, SmallVector<Cu, 1>>> parts(chiplets * workers);
+    int64_t chipletTasks = 0, signals = 0, flat = 0, exchanges = 0;
+    // Tasks that someone waits for at device scope, or that end the step: who waits for another on its own
+    // chiplet needs no word to the device.
+    bool hasOwn = llvm::any_of(tasks, [](TaskOp task) { return task.getChipletWaits() && !task.getChipletWaits()->empty(); });
+    llvm::BitVector published(count, !hasOwn);
+    if (count)
+      published.set(count - 1);
+    for (TaskOp task : tasks)
+      for (int64_t id : task.getWaits().value_or(ArrayRef<int64_t>()))
+        published.set(id);
     for (TaskOp task : tasks) {
       if (!requireBuffers(task) || !requireBody(module, task))
         return signalPassFailure();
-      SmallVector<Attribute> arenas;
+      if (TraversalAttr traversal = task.getTraversalAttr(); traversal && traversal.getRows() && target.getBackend() != Backend::LLVM) {
+        task.emitError("expected the traversal full_m, the only one of a ") << stringifyBackend(target.getBackend())
+            << " kernel, found " << stringifyTraversal(traversal.getValue()) << "; stop at the phase schedule and simulate it";
+        return signalPassFailure();
+      }
+      SmallVector<Attribute> arenas, strides;
       SmallVector<int32_t> row;
       for (Value operand : task.getOperands()) {
         auto buffer = operand.getDefiningOp<BufferOp>();
         arenas.push_back(buffer.getArenaAttr());
+        strides.push_back(b.getI64IntegerAttr(buffer.getChipletStride().value_or(0)));
         row.push_back(buffer.getOffset() / kArenaAlignment);
       }
       row.resize(operands);
-      auto key = std::make_pair(task.getBody(), b.getArrayAttr(arenas));
+      auto key = std::make_tuple(task.getBody(), b.getArrayAttr(arenas), b.getArrayAttr(strides));
       int64_t kind = cases.try_emplace(key, static_cast<int64_t>(cases.size())).first->second;
       auto waited = task.getWaits().value_or(ArrayRef<int64_t>());
       deviceTasks.push_back(kind);
       deviceTasks.push_back(waits.size());
       waits.insert(waits.end(), waited.begin(), waited.end());
+      // A wait on the own chiplet for task t is -1 - t.
+      for (int64_t id : task.getChipletWaits().value_or(ArrayRef<int64_t>()))
+        waits.push_back(-1 - id);
       deviceTasks.push_back(waits.size());
       deviceTasks.insert(deviceTasks.end(), row.begin(), row.end());
       int64_t cus = 0;
@@ -82,12 +114,16 @@ struct BuildKernel : impl::BuildKernelBase<BuildKernel> {
         for (auto cu : part.getCus().getOps<CuTaskOp>()) {
           ++cus;
           ++arrivals[task.getId() * chiplets + part.getChiplet()];
-          parts[part.getChiplet() * workers + cu.getWorker()][task.getId()] = {
-              static_cast<int32_t>(task.getId()), static_cast<int32_t>(cu.getLo()), static_cast<int32_t>(cu.getHi())};
+          parts[part.getChiplet() * workers + cu.getWorker()][task.getId()].push_back(
+              {static_cast<int32_t>(task.getId()), static_cast<int32_t>(cu.getLo()), static_cast<int32_t>(cu.getHi())});
         }
-        ++signals;
       }
       signals += cus;
+      if (published.test(task.getId())) {
+        ++exchanges;
+        for (int64_t c = 0; c < chiplets; ++c)
+          signals += arrivals[task.getId() * chiplets + c] > 0;
+      }
       flat += cus * std::max<int64_t>(1, waited.size());
     }
     queues.push_back(0);
@@ -99,8 +135,12 @@ struct BuildKernel : impl::BuildKernelBase<BuildKernel> {
           queue.emitError("expected a queue of the worker's own tasks, found task ") << id;
           return signalPassFailure();
         }
-        cuTasks.insert(cuTasks.end(), {it->second.task, it->second.lo, it->second.hi});
-        own.erase(it);
+        // Several parts come in the order in which they stand in the task.
+        Cu cu = it->second.front();
+        cuTasks.insert(cuTasks.end(), {cu.task, cu.lo, cu.hi});
+        it->second.erase(it->second.begin());
+        if (it->second.empty())
+          own.erase(it);
       }
       if (!own.empty()) {
         queue.emitError("expected every task of the worker in its queue, found ") << own.size() << " missing";
@@ -138,6 +178,7 @@ struct BuildKernel : impl::BuildKernelBase<BuildKernel> {
                                          b.getNamedAttr("cu_tasks", number(cuTasks.size() / 3)),
                                          b.getNamedAttr("signals", number(signals)),
                                          b.getNamedAttr("signals_flat", number(flat)),
+                                         b.getNamedAttr("exchanges", number(exchanges)),
                                          b.getNamedAttr("bodies", number(bodies.size())),
                                          b.getNamedAttr("scratch", number(scratch)),
                                          b.getNamedAttr("counters", number(numCounters))}));
@@ -202,7 +243,7 @@ struct BuildKernel : impl::BuildKernelBase<BuildKernel> {
       labels.push_back(value);
     auto select = scf::IndexSwitchOp::create(b, loc, TypeRange(), kind, labels, labels.size());
     for (auto [region, entryOf] : llvm::zip_equal(select.getCaseRegions(), cases)) {
-      auto [name, arenaNames] = entryOf.first;
+      auto [name, arenaNames, strides] = entryOf.first;
       auto body = symbols.lookup<func::FuncOp>(name);
       if (!body)
         body = cast<func::FuncOp>(SymbolTable::lookupSymbolIn(kernel, name));
@@ -212,6 +253,10 @@ struct BuildKernel : impl::BuildKernelBase<BuildKernel> {
         unsigned which = llvm::find(kArenas, arena.getValue()) - std::begin(kArenas);
         Value offset = load(rows, {task, constant(3 + i)});
         offset = arith::MulIOp::create(b, loc, offset, constant(kArenaAlignment));
+        if (int64_t stride = cast<IntegerAttr>(strides[i]).getInt()) {
+          Value chiplet = arith::DivUIOp::create(b, loc, entry->getArgument(8), constant(workers));
+          offset = arith::AddIOp::create(b, loc, offset, arith::MulIOp::create(b, loc, chiplet, constant(stride)));
+        }
         auto type = cast<MemRefType>(body.getArgumentTypes()[i]);
         args.push_back(memref::ViewOp::create(b, loc, type, entry->getArgument(which), offset, ValueRange()));
       }
@@ -260,6 +305,18 @@ struct BuildKernel : impl::BuildKernelBase<BuildKernel> {
     auto waiting = scf::ForOp::create(b, loc, waitLo, waitHi, one);
     b.setInsertionPointToStart(waiting.getBody());
     Value producer = load(waitTable, {waiting.getInductionVar()});
+    scf::IfOp scopes;
+    if (hasOwn) {
+      Value isOwn = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, producer, zero2);
+      scopes = scf::IfOp::create(b, loc, isOwn, /*withElse=*/true);
+      b.setInsertionPointToStart(scopes.thenBlock());
+      Value own = arith::SubIOp::create(b, loc, constant(-1), producer);
+      Value parts = memref::LoadOp::create(b, loc, arrivalTable, ValueRange{own, chiplet});
+      Value counter = arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, own, numChiplets), chiplet);
+      WaitOp::create(b, loc, TaskScopeAttr::get(context, TaskScope::Chiplet), events, counter,
+                     arith::MulIOp::create(b, loc, epoch, parts));
+      b.setInsertionPointToStart(scopes.elseBlock());
+    }
     // Chiplets that take part in the producer.
     Value none = constant(0);
     auto counting = scf::ForOp::create(b, loc, zero2, numChiplets, one, ValueRange{none});

@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Utils.h"
+
 #include "fleet/Transforms/Passes.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -13,6 +15,19 @@
 namespace mlir::fleet {
 #define GEN_PASS_DEF_BUILDPACKAGE
 #include "fleet/Transforms/Passes.h.inc"
+
+/// The name of the loader's format, as IREE spells it.
+static StringRef formatOf(Backend backend) {
+  switch (backend) {
+  case Backend::LLVM:
+    return "embedded-elf";
+  case Backend::ROCDL:
+    return "rocm-hsaco-fb";
+  case Backend::NVVM:
+    return "cuda-nvptx-fb";
+  }
+  llvm_unreachable("a backend");
+}
 
 namespace {
 struct BuildPackage : impl::BuildPackageBase<BuildPackage> {
@@ -23,8 +38,11 @@ struct BuildPackage : impl::BuildPackageBase<BuildPackage> {
       module.emitError("expected a function @fleet_step and a fleet.manifest");
       return signalPassFailure();
     }
+    TargetAttr target = requireTarget(module);
+    if (!target)
+      return signalPassFailure();
     OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
-    PackageOp::create(b, module.getLoc(), "fleet_step", "embedded-elf", manifest);
+    PackageOp::create(b, module.getLoc(), "fleet_step", formatOf(target.getBackend()), manifest);
     module->removeAttr("fleet.manifest");
   }
 };

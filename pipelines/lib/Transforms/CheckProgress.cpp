@@ -25,9 +25,10 @@ struct CheckProgress : impl::CheckProgressBase<CheckProgress> {
       return signalPassFailure();
     int64_t workers = target.getWorkers();
     SmallVector<TaskOp> tasks(step.getOps<TaskOp>());
-    // What each worker owes to each task, and how many owe something.
-    llvm::DenseMap<std::pair<int64_t, int64_t>, Operation *> owed; // (worker, task)
+    // The parts that each worker owes to each task, and how many are owed, in all and on each chiplet.
+    llvm::DenseMap<std::pair<int64_t, int64_t>, std::pair<Operation *, int64_t>> owed; // (worker, task)
     SmallVector<int64_t> left(tasks.size(), 0);
+    llvm::DenseMap<std::pair<int64_t, int64_t>, int64_t> leftOn; // (chiplet, task)
     for (auto [id, task] : llvm::enumerate(tasks)) {
       if (task.getId() != id) {
         task.emitError("expected task ids in order, found ") << task.getId() << " at place " << id;
@@ -35,31 +36,41 @@ struct CheckProgress : impl::CheckProgressBase<CheckProgress> {
       }
       for (auto part : task.getChiplets().getOps<ChipletTaskOp>())
         for (auto cu : part.getCus().getOps<CuTaskOp>()) {
-          owed[{part.getChiplet() * workers + cu.getWorker(), id}] = cu;
+          auto &[op, count] = owed[{part.getChiplet() * workers + cu.getWorker(), id}];
+          op = cu;
+          ++count;
           ++left[id];
+          ++leftOn[{part.getChiplet(), id}];
         }
     }
     SmallVector<QueueOp> queues(step.getOps<QueueOp>());
     for (QueueOp queue : queues)
       for (int64_t id : queue.getTasks()) {
         int64_t worker = queue.getChiplet() * workers + queue.getWorker();
-        if (owed.erase({worker, id}))
-          continue;
-        queue.emitError("expected each of the worker's tasks once, found task ") << id << " again or without a part";
-        return signalPassFailure();
+        auto it = owed.find({worker, id});
+        if (it == owed.end()) {
+          queue.emitError("expected each of the worker's tasks once, found task ") << id << " again or without a part";
+          return signalPassFailure();
+        }
+        if (!--it->second.second)
+          owed.erase(it);
       }
     if (!owed.empty()) {
       // The smallest, so that the message does not depend on a hash.
       auto first = std::min_element(owed.begin(), owed.end(), [](auto &x, auto &y) { return x.first < y.first; });
-      first->second->emitError("expected task ")
+      first->second.first->emitError("expected task ")
           << first->first.second << " in the queue of worker " << first->first.first << ", found no such entry";
       return signalPassFailure();
     }
     // Run the queues: whoever can go on does, until all are done or none can.
     SmallVector<size_t> next(queues.size(), 0);
     auto blocked = [&](QueueOp queue, size_t place) -> std::optional<int64_t> {
-      for (int64_t wait : tasks[queue.getTasks()[place]].getWaits().value_or(ArrayRef<int64_t>()))
+      TaskOp task = tasks[queue.getTasks()[place]];
+      for (int64_t wait : task.getWaits().value_or(ArrayRef<int64_t>()))
         if (left[wait])
+          return wait;
+      for (int64_t wait : task.getChipletWaits().value_or(ArrayRef<int64_t>()))
+        if (leftOn.lookup({queue.getChiplet(), wait}))
           return wait;
       return std::nullopt;
     };
@@ -67,7 +78,9 @@ struct CheckProgress : impl::CheckProgressBase<CheckProgress> {
       moved = false;
       for (auto [q, queue] : llvm::enumerate(queues))
         while (next[q] < queue.getTasks().size() && !blocked(queue, next[q])) {
-          --left[queue.getTasks()[next[q]++]];
+          int64_t id = queue.getTasks()[next[q]++];
+          --left[id];
+          --leftOn[{queue.getChiplet(), id}];
           moved = true;
         }
     }

@@ -5,70 +5,118 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Utils.h"
+#include "CostModel.h"
+#include "Partition.h"
 
 #include "fleet/Transforms/Passes.h"
+#include "fleet/Transforms/Switches.h"
 
-#include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include <numeric>
 
 namespace mlir::fleet {
 #define GEN_PASS_DEF_CUTCHIPLETS
 #include "fleet/Transforms/Passes.h.inc"
 
 namespace {
-/// How a body is cut: by what computes its result.
-PartitionAttr choosePartition(func::FuncOp body, TargetAttr target) {
-  MLIRContext *context = body.getContext();
-  Value root = body.getBody().front().getTerminator()->getOperand(0);
-  auto shape = cast<RankedTensorType>(root.getType()).getShape();
-  if (auto attention = root.getDefiningOp<AttentionOp>()) {
-    int64_t heads = cast<ShapedType>(attention.getInputs()[1].getType()).getDimSize(1);
-    return PartitionAttr::get(context, PartitionKind::Heads, heads, shape[1] / heads);
-  }
-  if (root.getDefiningOp<AttentionPartialOp>())
-    return PartitionAttr::get(context, PartitionKind::Heads, shape[0], 1);
-  if (auto merge = root.getDefiningOp<AttentionMergeOp>()) {
-    int64_t group = cast<ShapedType>(merge.getInputs()[0].getType()).getDimSize(2);
-    return PartitionAttr::get(context, PartitionKind::Heads, shape[1] / group, group);
-  }
-  bool contraction = !body.getOps<linalg::MatmulOp>().empty();
-  if (contraction && shape.size() == 2) {
-    // The widest tile that divides the columns: a tile is never partial.
-    int64_t size = std::min(target.getTile(), shape[1]);
-    while (shape[1] % size)
-      --size;
-    return PartitionAttr::get(context, PartitionKind::Columns, shape[1] / size, size);
-  }
-  return PartitionAttr::get(context, PartitionKind::Whole, 1, shape.empty() ? 1 : shape.back());
-}
-
 struct CutChiplets : impl::CutChipletsBase<CutChiplets> {
+  /// The ranges of each chiplet.
+  using Deal = std::vector<SmallVector<TileRange>>;
+
+  /// Equal parts of each segment.
+  static Deal dealSegments(ArrayRef<int64_t> segments, int64_t chiplets) {
+    Deal deal(chiplets);
+    for (size_t i = 0; i < segments.size(); i += 2)
+      for (int64_t c = 0; c < chiplets; ++c)
+        deal[c].push_back({segments[i] + c * segments[i + 1] / chiplets,
+                           segments[i] + (c + 1) * segments[i + 1] / chiplets});
+    return deal;
+  }
+
+  /// One range each; whoever has least to do gets what cannot be dealt evenly.
+  static Deal dealBalanced(int64_t tiles, ArrayRef<int64_t> load) {
+    int64_t chiplets = load.size();
+    SmallVector<int64_t> order(chiplets), count(chiplets, tiles / chiplets);
+    std::iota(order.begin(), order.end(), 0);
+    llvm::stable_sort(order,
+                      [&](int64_t x, int64_t y) { return load[x] < load[y]; });
+    for (int64_t c : ArrayRef(order).take_front(tiles % chiplets))
+      ++count[c];
+    Deal deal(chiplets);
+    for (int64_t c = 0, lo = 0; c < chiplets; lo += count[c++])
+      if (count[c])
+        deal[c].push_back({lo, lo + count[c]});
+    return deal;
+  }
+
+  /// Tile t on chiplet t mod chiplets, each a task.
+  static Deal dealUnaware(int64_t tiles, int64_t chiplets) {
+    Deal deal(chiplets);
+    for (int64_t t = 0; t < tiles; ++t)
+      deal[t % chiplets].push_back({t, t + 1});
+    return deal;
+  }
+
+  /// All rows of a tile together, each weight byte fetched once, unless another
+  /// order costs less.
+  TraversalAttr chooseTraversal(const CostModel &costs, func::FuncOp body,
+                                PartitionAttr partition) {
+    auto type = cast<RankedTensorType>(
+        body.getBody().front().getTerminator()->getOperand(0).getType());
+    SmallVector<linalg::MatmulOp> matmuls(body.getOps<linalg::MatmulOp>());
+    if (partition.getKind() != PartitionKind::Columns || matmuls.empty() ||
+        type.getRank() != 2)
+      return TraversalAttr::get(&getContext(), Traversal::FullM);
+    int64_t depth = cast<ShapedType>(matmuls.front().getInputs()[0].getType())
+                        .getDimSize(1);
+    return costs.chooseTraversal(getSwitch(getOperation(), "traversal"),
+                                 type.getDimSize(0), depth, type.getDimSize(1),
+                                 partition.getSize());
+  }
+
   void runOnOperation() override {
     ModuleOp module = getOperation();
     TargetAttr target = requireTarget(module);
     if (!target)
       return signalPassFailure();
+    int64_t chiplets = target.getChiplets();
+    bool isAware = getSwitch(module, "chiplets") == "aware",
+         isBalanced = getSwitch(module, "queues") != "even";
+    CostModel costs(target);
+    SmallVector<int64_t> load(chiplets, 0);
     OpBuilder b(&getContext());
-    WalkResult result = module.walk([&](TaskOp task) {
+    SmallVector<TaskOp> tasks;
+    module.walk([&](TaskOp task) { tasks.push_back(task); });
+    for (TaskOp task : tasks) {
       func::FuncOp body = requireBody(module, task);
       if (!body)
-        return WalkResult::interrupt();
-      PartitionAttr partition = choosePartition(body, target);
-      task.setPartitionAttr(partition);
-      // All rows of a tile run together: each weight byte is fetched once.
-      task.setTraversalAttr(TraversalAttr::get(&getContext(), Traversal::FullM));
+        return signalPassFailure();
+      if (!task.getPartition())
+        task.setPartitionAttr(getDefaultPartition(body, target));
+      PartitionAttr partition = *task.getPartition();
+      if (!task.getTraversal())
+        task.setTraversalAttr(chooseTraversal(costs, body, partition));
+      int64_t tiles = partition.getTiles();
+      Deal deal(chiplets);
+      auto segments = task->getAttrOfType<DenseI64ArrayAttr>("fleet.segments");
+      task->removeAttr("fleet.segments");
+      if (partition.getKind() == PartitionKind::Replicated)
+        llvm::fill(deal, SmallVector<TileRange>{{0, tiles}});
+      else if (segments)
+        deal = dealSegments(segments, chiplets);
+      else if (!isAware)
+        deal = dealUnaware(tiles, chiplets);
+      else
+        deal = isBalanced ? dealBalanced(tiles, load)
+                          : dealSegments({0, tiles}, chiplets);
+      int64_t bytes = bytesOfTile(task, partition);
       b.createBlock(&task.getChiplets());
-      int64_t chiplets = target.getChiplets(), tiles = partition.getTiles();
-      for (int64_t c = 0; c < chiplets; ++c) {
-        int64_t lo = c * tiles / chiplets, hi = (c + 1) * tiles / chiplets;
-        if (lo < hi)
-          ChipletTaskOp::create(b, task.getLoc(), c, lo, hi);
-      }
-      return WalkResult::advance();
-    });
-    if (result.wasInterrupted())
-      signalPassFailure();
+      for (auto [c, ranges] : llvm::enumerate(deal))
+        for (TileRange range : ranges)
+          if (range.lo < range.hi) {
+            ChipletTaskOp::create(b, task.getLoc(), c, range.lo, range.hi);
+            load[c] += (range.hi - range.lo) * bytes;
+          }
+    }
   }
 };
 } // namespace

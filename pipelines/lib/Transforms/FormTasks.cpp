@@ -91,6 +91,30 @@ SmallVector<Operation *> operandsFirst(Operation *root, const llvm::SetVector<Op
   return order;
 }
 
+/// Rows from which on a GPU one task makes a contraction's norm: with fewer it costs
+/// less to make it in each worker than to wait for it.
+constexpr int64_t kManyRows = 8;
+
+/// Prologues of many rows, to be tasks of their own: norms that contractions read,
+/// also by way of a gather, queries and keys of attention.
+SmallVector<Value> separatePrologues(func::FuncOp step) {
+  SmallVector<Value> norms;
+  auto add = [&](Operation *op) {
+    if (op && isPrologue(op) && cast<RankedTensorType>(op->getResult(0).getType()).getDimSize(0) >= kManyRows)
+      norms.push_back(op->getResult(0));
+  };
+  for (auto matmul : step.getOps<linalg::MatmulOp>()) {
+    Operation *left = skipViews(matmul.getInputs()[0]).getDefiningOp();
+    add(left);
+    if (auto gather = dyn_cast_or_null<GatherOp>(left))
+      add(skipViews(gather.getInputs()[0]).getDefiningOp());
+  }
+  for (auto attention : step.getOps<AttentionPartialOp>())
+    for (Value input : attention.getInputs().take_front(2))
+      add(skipViews(input).getDefiningOp());
+  return norms;
+}
+
 struct FormTasks : impl::FormTasksBase<FormTasks> {
   /// The ops that compute `root` from parameters, states, arguments and other roots.
   LogicalResult collect(Value root, const llvm::SetVector<Value> &roots, llvm::SetVector<Operation *> &ops,
@@ -132,6 +156,9 @@ struct FormTasks : impl::FormTasksBase<FormTasks> {
     Operation *terminator = block.getTerminator();
 
     llvm::SetVector<Value> roots;
+    auto target = module->getAttrOfType<TargetAttr>("fleet.target");
+    if (target && target.getBackend() == Backend::NVVM)
+      roots.insert_range(separatePrologues(step));
     auto addRoot = [&](Value value) {
       value = skipViews(value);
       Operation *op = value.getDefiningOp();
@@ -206,7 +233,8 @@ struct FormTasks : impl::FormTasksBase<FormTasks> {
         body.erase();
       b.setInsertionPointAfter(root.getDefiningOp());
       tasks.push_back(TaskOp::create(b, root.getLoc(), TypeRange{root.getType()}, id++, it->second,
-                                     args.getArrayRef(), PartitionAttr(), TraversalAttr(), DenseI64ArrayAttr()));
+                                     args.getArrayRef(), PartitionAttr(), TraversalAttr(), DenseI64ArrayAttr(),
+                                     DenseI64ArrayAttr()));
     }
     for (auto [root, task] : llvm::zip_equal(ordered, tasks)) {
       Value from = root;

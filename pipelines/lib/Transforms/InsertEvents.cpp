@@ -5,12 +5,15 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Utils.h"
+#include "Footprints.h"
 
 #include "fleet/Transforms/Passes.h"
+#include "fleet/Transforms/Switches.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/BitVector.h"
+
+#include <map>
 
 namespace mlir::fleet {
 #define GEN_PASS_DEF_INSERTEVENTS
@@ -19,41 +22,64 @@ namespace mlir::fleet {
 namespace {
 struct InsertEvents : impl::InsertEventsBase<InsertEvents> {
   void runOnOperation() override {
-    func::FuncOp step = requireStep(getOperation());
+    ModuleOp module = getOperation();
+    func::FuncOp step = requireStep(module);
     if (!step)
       return signalPassFailure();
-    llvm::DenseMap<Value, int64_t> writer;
-    std::vector<llvm::BitVector> before;
+    auto target = module->getAttrOfType<TargetAttr>("fleet.target");
+    bool mayStay = target && target.getChiplets() > 1 &&
+                   getSwitch(module, "binding") == "on";
+    Footprints footprints(module);
+    llvm::DenseMap<Value, TaskOp> writer;
+    // Tasks that are over, and seen, when a task begins: on all chiplets, and
+    // on its own.
+    std::vector<llvm::BitVector> everywhere, here;
     for (auto task : step.getOps<TaskOp>()) {
-      int64_t id = before.size();
+      int64_t id = everywhere.size();
       if (static_cast<int64_t>(task.getId()) != id) {
-        task.emitError("expected task ids in order, found ") << task.getId() << " at place " << id;
+        task.emitError("expected task ids in order, found ")
+            << task.getId() << " at place " << id;
         return signalPassFailure();
       }
       if (!requireBuffers(task))
         return signalPassFailure();
-      SmallVector<int64_t> producers;
-      for (Value operand : task.getOperands().drop_back())
-        if (auto it = writer.find(operand); it != writer.end() && !llvm::is_contained(producers, it->second))
-          producers.push_back(it->second);
-      // What a producer already waited for needs no wait of its own.
-      llvm::BitVector reached(id + 1);
-      for (int64_t p : producers) {
-        llvm::BitVector past = before[p];
-        past.resize(id + 1);
-        reached |= past;
+      std::map<int64_t, bool>
+          producers; // whether all that is read of it stays on its chiplet
+      for (auto [i, operand] : llvm::enumerate(task.getOperands().drop_back()))
+        if (auto it = writer.find(operand); it != writer.end()) {
+          bool stays =
+              mayStay && footprints.staysOnChiplets(it->second, task, i);
+          auto [entry, isNew] =
+              producers.try_emplace(it->second.getId(), stays);
+          entry->second &= stays;
+        }
+      // What a producer already waited for needs no wait of its own. Who waits
+      // for all chiplets' parts of a task has what each of them waited for on
+      // its chiplet; for the own part, only what that saw.
+      auto join = [&](llvm::BitVector &into, llvm::BitVector from) {
+        from.resize(id + 1);
+        into |= from;
+      };
+      llvm::BitVector all(id + 1), own(id + 1);
+      for (auto [p, stays] : producers) {
+        join(all, stays ? everywhere[p] : here[p]);
+        join(own, here[p]);
       }
-      SmallVector<int64_t> waits;
-      llvm::BitVector all = reached;
-      for (int64_t p : producers) {
-        all.set(p);
-        if (!reached.test(p))
-          waits.push_back(p);
+      SmallVector<int64_t> waits, chipletWaits;
+      for (auto [p, stays] : producers) {
+        if (stays ? own.test(p) : all.test(p))
+          continue;
+        (stays ? chipletWaits : waits).push_back(p);
       }
-      llvm::sort(waits);
+      for (auto [p, stays] : producers)
+        (stays ? own : all).set(p);
+      own |= all;
       task.setWaits(waits);
-      before.push_back(all);
-      writer[task.getOperands().back()] = id;
+      if (!chipletWaits.empty())
+        task.setChipletWaits(chipletWaits);
+      everywhere.push_back(all);
+      here.push_back(own);
+      writer[task.getOperands().back()] = task;
     }
   }
 };

@@ -24,6 +24,13 @@ namespace {
 FunctionType bodyTypeOf(TaskOp task, func::FuncOp body, StringRef phase) {
   Builder b(task.getContext());
   SmallVector<Type> inputs(task.getOperandTypes());
+  // A body takes its operands from anywhere: which of them are of the own chiplet is the task's affair.
+  for (auto [i, operand] : llvm::enumerate(task.getOperands()))
+    if (auto buffer = operand.getDefiningOp<BufferOp>(); buffer && buffer.getChipletStride()) {
+      auto type = cast<MemRefType>(buffer.getType());
+      inputs[i] = MemRefType::get(type.getShape(), type.getElementType(), type.getLayout(),
+                                  MemoryScopeAttr::get(task.getContext(), MemoryScope::Hbm));
+    }
   if (phase == "tasks" || phase == "chiplets")
     return b.getFunctionType(inputs, task.getResultTypes());
   llvm::append_range(inputs, task.getResultTypes());

@@ -18,6 +18,9 @@ namespace mlir::fleet {
 #include "fleet/Transforms/Passes.h.inc"
 
 namespace {
+/// Bytes of a line of a chiplet's L2.
+constexpr int64_t kLine = 128;
+
 int64_t bytesOf(ShapedType type) {
   return type.getNumElements() * (type.getElementTypeBitWidth() / 8);
 }
@@ -47,7 +50,15 @@ struct PlaceStep : impl::PlaceStepBase<PlaceStep> {
     };
     auto place = [&](StringRef arena, Type type) -> BufferOp {
       MemRefType memref = bufferType(type);
-      return BufferOp::create(b, step.getLoc(), memref, arena, take(arena, bytesOf(memref)));
+      return BufferOp::create(b, step.getLoc(), memref, arena, take(arena, bytesOf(memref)), IntegerAttr());
+    };
+    // An instance for each chiplet, none in a cache line of another's.
+    auto placeForEach = [&](Type type, int64_t chiplets) -> BufferOp {
+      auto l2 = MemoryScopeAttr::get(&getContext(), MemoryScope::L2);
+      auto tensor = cast<RankedTensorType>(type);
+      auto memref = MemRefType::get(tensor.getShape(), tensor.getElementType(), MemRefLayoutAttrInterface(), l2);
+      int64_t stride = llvm::alignTo(bytesOf(memref), kLine), begin = take("work", kLine + chiplets * stride);
+      return BufferOp::create(b, step.getLoc(), memref, "work", llvm::alignTo(begin, kLine), b.getI64IntegerAttr(stride));
     };
     auto describe = [&](int64_t offset, ShapedType type) {
       std::string element;
@@ -74,11 +85,14 @@ struct PlaceStep : impl::PlaceStepBase<PlaceStep> {
             shape = {type.getDimSize(0) * pack, type.getDimSize(1)};
           std::string element;
           llvm::raw_string_ostream(element) << type.getElementType();
-          params.push_back(b.getDictionaryAttr(
-              {b.getNamedAttr("names", param.getNames()), b.getNamedAttr("concat", b.getI64IntegerAttr(0)),
-               b.getNamedAttr("offset", b.getI64IntegerAttr(offset)), b.getNamedAttr("pack", b.getI64IntegerAttr(pack)),
-               b.getNamedAttr("shape", b.getI64ArrayAttr(shape)), b.getNamedAttr("dtype", b.getStringAttr(element))}));
-          buffers[param] = BufferOp::create(b, param.getLoc(), bufferType(type), "params", offset);
+          SmallVector<NamedAttribute> entry = {
+              b.getNamedAttr("names", param.getNames()), b.getNamedAttr("concat", b.getI64IntegerAttr(0)),
+              b.getNamedAttr("offset", b.getI64IntegerAttr(offset)), b.getNamedAttr("pack", b.getI64IntegerAttr(pack)),
+              b.getNamedAttr("shape", b.getI64ArrayAttr(shape)), b.getNamedAttr("dtype", b.getStringAttr(element))};
+          if (IntegerAttr splits = param.getSplitsAttr())
+            entry.push_back(b.getNamedAttr("splits", splits));
+          params.push_back(b.getDictionaryAttr(entry));
+          buffers[param] = BufferOp::create(b, param.getLoc(), bufferType(type), "params", offset, IntegerAttr());
         }
     SmallVector<StateOp> states(step.getOps<StateOp>());
     llvm::sort(states, [](StateOp x, StateOp y) {
@@ -88,7 +102,7 @@ struct PlaceStep : impl::PlaceStepBase<PlaceStep> {
       auto type = cast<MemRefType>(state.getType());
       int64_t offset = take("state", bytesOf(type));
       state.setOffset(offset);
-      Value buffer = BufferOp::create(b, state.getLoc(), type, "state", offset);
+      Value buffer = BufferOp::create(b, state.getLoc(), type, "state", offset, IntegerAttr());
       state.getResult().replaceAllUsesWith(buffer);
     }
     // The order of the input arena is fixed, whichever order the step takes them in.
@@ -125,12 +139,13 @@ struct PlaceStep : impl::PlaceStepBase<PlaceStep> {
       Value result = task.getResult(0);
       if (!buffers.contains(result)) {
         b.setInsertionPoint(task);
-        buffers[result] = place("work", result.getType());
+        bool isReplicated = task.getPartition() && task.getPartition()->getKind() == PartitionKind::Replicated;
+        buffers[result] = isReplicated ? placeForEach(result.getType(), target.getChiplets()) : place("work", result.getType());
       }
       operands.push_back(buffers[result]);
       b.setInsertionPoint(task);
       auto placed = TaskOp::create(b, task.getLoc(), TypeRange(), task.getId(), task.getBody(), operands,
-                                   task.getPartitionAttr(), task.getTraversalAttr(), DenseI64ArrayAttr());
+                                   task.getPartitionAttr(), task.getTraversalAttr(), DenseI64ArrayAttr(), DenseI64ArrayAttr());
       placed.getChiplets().takeBody(task.getChiplets());
     }
     // Tensors are gone from the step: drop them last to first.

@@ -31,11 +31,12 @@ struct ScheduleTasks : impl::ScheduleTasksBase<ScheduleTasks> {
       // All queues run in the order of the step, and every wait is for a task that
       // stands earlier there, so the first unfinished task can always run: no cycle
       // is possible.
-      for (int64_t id : task.getWaits().value_or(ArrayRef<int64_t>()))
-        if (!earlier.contains(id)) {
-          task.emitError("expected a wait for an earlier task in queue order, found task ") << id;
-          return signalPassFailure();
-        }
+      for (auto waits : {task.getWaits(), task.getChipletWaits()})
+        for (int64_t id : waits.value_or(ArrayRef<int64_t>()))
+          if (!earlier.contains(id)) {
+            task.emitError("expected a wait for an earlier task in queue order, found task ") << id;
+            return signalPassFailure();
+          }
       earlier.insert(task.getId());
       for (auto part : task.getChiplets().getOps<ChipletTaskOp>())
         for (auto cu : part.getCus().getOps<CuTaskOp>())

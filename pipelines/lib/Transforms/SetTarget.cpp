@@ -27,7 +27,8 @@ struct SetTarget : impl::SetTargetBase<SetTarget> {
     auto result = TargetAttr::getChecked(
         [&] { return getOperation().emitError(); }, &getContext(), facts.getName(), facts.getBackend(),
         chiplets ? chiplets : facts.getChiplets(), workers ? workers : facts.getWorkers(),
-        facts.getLds(), facts.getL2(), facts.getHbmGbs(), facts.getTile());
+        facts.getLds(), facts.getL2(), facts.getHbmGbs(), facts.getTile(), facts.getUnits(),
+        facts.getSimds(), facts.getRegisters(), facts.getWaves());
     if (!result)
       return signalPassFailure();
     getOperation()->setAttr("fleet.target", result);

@@ -26,6 +26,9 @@ namespace mlir::fleet {
 #include "fleet/Transforms/Passes.h.inc"
 
 namespace {
+/// Marks the loop over the tiles until weights are packed.
+constexpr StringRef kColumns = "fleet.columns";
+
 /// Replaces a transposed tile of the parameter `weight` (torch layout, `NxK`) by
 /// the same tile of its packed form (`N/size x K x size`).
 LogicalResult packWeight(BlockArgument weight, int64_t size, Value tile) {
@@ -54,7 +57,65 @@ LogicalResult packWeight(BlockArgument weight, int64_t size, Value tile) {
 }
 
 struct TileBodies : impl::TileBodiesBase<TileBodies> {
-  LogicalResult tileBody(func::FuncOp body, PartitionAttr partition) {
+  /// A loop over tiles of slices of the contracted dimension. Tile t has columns of slice
+  /// t / (tiles of a slice), and the loop runs as if there were `splits` times as many columns.
+  LogicalResult tileRows(func::FuncOp body, PartitionAttr partition) {
+    Location loc = body.getLoc();
+    Block &block = body.getBody().front();
+    Operation *terminator = block.getTerminator();
+    SmallVector<linalg::GenericOp> generics(body.getOps<linalg::GenericOp>());
+    auto expandOf = [&](unsigned i) {
+      return generics.size() == 1 && generics.front().getNumDpsInputs() == 2
+                 ? generics.front().getInputs()[i].getDefiningOp<tensor::ExpandShapeOp>()
+                 : tensor::ExpandShapeOp();
+    };
+    tensor::ExpandShapeOp left = expandOf(0), right = expandOf(1);
+    auto weight = right ? dyn_cast<BlockArgument>(right.getSrc()) : BlockArgument();
+    auto rootType = cast<RankedTensorType>(terminator->getOperand(0).getType());
+    if (!left || !weight || rootType.getRank() != 2)
+      return body.emitError("expected a contraction of slices in a body that is cut by rows, found another");
+    OpBuilder b(terminator);
+    Type index = b.getIndexType();
+    Value out = block.addArgument(rootType, loc), lo = block.addArgument(index, loc), hi = block.addArgument(index, loc);
+    body.setType(b.getFunctionType(block.getArgumentTypes(), rootType));
+    int64_t rows = rootType.getDimSize(0), columns = rootType.getDimSize(1) / partition.getSplits();
+    int64_t depth = cast<RankedTensorType>(weight.getType()).getDimSize(1), size = partition.getSize();
+    auto constant = [&](int64_t value) -> Value { return arith::ConstantIndexOp::create(b, loc, value); };
+    Value step = constant(size), zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
+    Value begin = arith::MulIOp::create(b, loc, lo, step), end = arith::MulIOp::create(b, loc, hi, step);
+    auto loop = scf::ForOp::create(b, loc, begin, end, step, out);
+    loop->setAttr(kColumns, b.getUnitAttr());
+    b.setInsertionPointToStart(loop.getBody());
+    Value at = loop.getInductionVar();
+    Value slice = arith::DivUIOp::create(b, loc, at, constant(columns));
+    Value first = arith::MulIOp::create(b, loc, slice, constant(depth));
+    SmallVector<OpFoldResult> ones(2, b.getIndexAttr(1));
+    auto cut = [&](Value from, OpFoldResult row, OpFoldResult column, int64_t height, int64_t width) -> Value {
+      auto type = RankedTensorType::get({height, width}, getElementTypeOrSelf(from.getType()));
+      SmallVector<OpFoldResult> offsets = {row, column}, sizes = {b.getIndexAttr(height), b.getIndexAttr(width)};
+      return tensor::ExtractSliceOp::create(b, loc, type, from, offsets, sizes, ones);
+    };
+    Value x = cut(left.getSrc(), b.getIndexAttr(0), first, rows, depth);
+    Value tile = cut(weight, at, b.getIndexAttr(0), size, depth);
+    Value empty = tensor::EmptyOp::create(b, loc, {depth, size}, getElementTypeOrSelf(weight.getType()));
+    Value transposed = linalg::TransposeOp::create(b, loc, tile, empty, ArrayRef<int64_t>{1, 0}).getResult()[0];
+    Value to = cut(loop.getRegionIterArg(0), b.getIndexAttr(0), at, rows, size);
+    to = linalg::FillOp::create(b, loc, zero, to).getResult(0);
+    Value sums = linalg::MatmulOp::create(b, loc, ValueRange{x, transposed}, to).getResult(0);
+    SmallVector<OpFoldResult> offsets = {b.getIndexAttr(0), at}, sizes = {b.getIndexAttr(rows), b.getIndexAttr(size)};
+    Value all = tensor::InsertSliceOp::create(b, loc, sums, loop.getRegionIterArg(0), offsets, sizes, ones);
+    scf::YieldOp::create(b, loc, all);
+    terminator->setOperand(0, loop.getResult(0));
+    // The contraction of all slices, and what only it used.
+    for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
+      if (isOpTriviallyDead(&op))
+        op.erase();
+    return success();
+  }
+
+  LogicalResult tileBody(func::FuncOp body, PartitionAttr partition, TraversalAttr traversal) {
+    if (partition.getKind() == PartitionKind::Rows)
+      return tileRows(body, partition);
     Location loc = body.getLoc();
     Block &block = body.getBody().front();
     Operation *terminator = block.getTerminator();
@@ -81,15 +142,26 @@ struct TileBodies : impl::TileBodiesBase<TileBodies> {
     }
     init->set(out);
     // One tile: nothing to loop over. The range is [0, 1) for who runs it.
-    if (partition.getTiles() == 1)
+    int64_t rows = partition.getKind() == PartitionKind::Columns && traversal ? traversal.getRows() : 0;
+    if (rows && (rootType.getRank() != 2 || rootType.getDimSize(0) % rows))
+      return body.emitError("expected tiles of rows that divide the rows of ") << rootType << ", found " << rows;
+    if (partition.getTiles() == 1 && !rows)
       return success();
 
     SmallVector<int64_t> tileSizes;
     if (partition.getKind() == PartitionKind::Heads)
       tileSizes = {partition.getSize()}; // the only dimension that attention is tiled on
     else
-      tileSizes = {0, partition.getSize()};
+      tileSizes = {rows, partition.getSize()};
     scf::SCFTilingOptions tiling;
+    bool isWindowed = rows && traversal.getValue() == Traversal::Windowed;
+    if (isWindowed)
+      tileSizes[0] = rows * std::max<int64_t>(1, traversal.getWindow());
+    if (isWindowed && rootType.getDimSize(0) % tileSizes[0])
+      return body.emitError("expected windows that divide the rows of ") << rootType << ", found " << tileSizes[0];
+    // The outer loop is the first: over columns where the rows of one column tile run together.
+    if (rows && traversal.getValue() == Traversal::MMajor)
+      tiling.setInterchange({1, 0});
     tiling.setTileSizes(getAsIndexOpFoldResult(&getContext(), tileSizes));
     scf::SCFTileAndFuseOptions options;
     options.setTilingOptions(tiling);
@@ -99,15 +171,35 @@ struct TileBodies : impl::TileBodiesBase<TileBodies> {
       auto whole = cast<RankedTensorType>(producer.getType());
       if (slice.getType().getNumElements() == whole.getNumElements())
         return std::nullopt;
+      // So is what a contraction reads on its left, whichever rows a tile has.
+      if (llvm::any_of(slice->getUsers(), [&](Operation *user) {
+            auto matmul = dyn_cast<linalg::MatmulOp>(user);
+            return matmul && matmul.getInputs()[0] == slice.getResult();
+          }))
+        return std::nullopt;
       return scf::SCFTileAndFuseOptions::ControlFnResult{};
     });
     rewriter.setInsertionPoint(dps);
     FailureOr<scf::SCFTileAndFuseResult> result =
         scf::tileConsumerAndFuseProducersUsingSCF(rewriter, cast<TilingInterface>(dps.getOperation()), options);
-    if (failed(result) || result->loops.size() != 1)
+    if (failed(result) || result->loops.size() != (rows ? 2 : 1))
       return body.emitError("expected a body that can be tiled by the partition of its tasks");
-    auto loop = cast<scf::ForOp>(result->loops.front().getOperation());
-    rewriter.setInsertionPoint(loop);
+    bool isOuter = !rows || traversal.getValue() == Traversal::MMajor;
+    auto loop = cast<scf::ForOp>((isOuter ? result->loops.front() : result->loops.back()).getOperation());
+    loop->setAttr(kColumns, rewriter.getUnitAttr());
+    if (isWindowed && traversal.getWindow() > 1) {
+      // The row tiles of a window, inside.
+      Operation *window = result->tiledAndFusedOps.front();
+      scf::SCFTileAndFuseOptions inner = options;
+      inner.tilingOptions.setTileSizes(getAsIndexOpFoldResult(&getContext(), {rows, 0}));
+      rewriter.setInsertionPoint(window);
+      FailureOr<scf::SCFTileAndFuseResult> tiles =
+          scf::tileConsumerAndFuseProducersUsingSCF(rewriter, cast<TilingInterface>(window), inner);
+      if (failed(tiles))
+        return body.emitError("expected a body that can be tiled by the partition of its tasks");
+      rewriter.replaceOp(window, tiles->replacements.lookup(window->getResult(0)));
+    }
+    rewriter.setInsertionPoint(isOuter ? loop : result->loops.front());
     Value size = arith::ConstantIndexOp::create(rewriter, loc, partition.getSize());
     loop.setLowerBound(arith::MulIOp::create(rewriter, loc, lo, size));
     loop.setUpperBound(arith::MulIOp::create(rewriter, loc, hi, size));
@@ -127,10 +219,16 @@ struct TileBodies : impl::TileBodiesBase<TileBodies> {
   }
 
   LogicalResult packBody(func::FuncOp body, PartitionAttr partition, llvm::BitVector &packed) {
-    if (partition.getKind() != PartitionKind::Columns)
+    if (partition.getKind() != PartitionKind::Columns && partition.getKind() != PartitionKind::Rows) {
+      body.walk([](scf::ForOp loop) { loop->removeAttr(kColumns); });
       return success();
+    }
     // A weight is what a transposed matmul operand is cut from.
-    SmallVector<scf::ForOp> loops(body.getOps<scf::ForOp>());
+    SmallVector<scf::ForOp> loops;
+    body.walk([&](scf::ForOp loop) {
+      if (loop->removeAttr(kColumns))
+        loops.push_back(loop);
+    });
     for (BlockArgument arg : body.getArguments()) {
       auto type = dyn_cast<RankedTensorType>(arg.getType());
       bool weight = type && type.getRank() == 2 && !arg.use_empty() && llvm::any_of(arg.getUsers(), [](Operation *user) {
@@ -184,7 +282,7 @@ struct TileBodies : impl::TileBodiesBase<TileBodies> {
         return signalPassFailure();
       }
       auto [it, inserted] = packed.try_emplace(body, llvm::BitVector(body.getNumArguments() + 3));
-      if (inserted && (failed(tileBody(body, *task.getPartition())) ||
+      if (inserted && (failed(tileBody(body, *task.getPartition(), task.getTraversalAttr())) ||
                        failed(packBody(body, *task.getPartition(), it->second))))
         return signalPassFailure();
       // The packed form is the parameter's own type from here on.
@@ -200,7 +298,8 @@ struct TileBodies : impl::TileBodiesBase<TileBodies> {
             continue;
           OpBuilder b(param);
           auto copy = ParamOp::create(b, param.getLoc(), type, param.getNames(),
-                                      b.getI64IntegerAttr(task.getPartition()->getSize()), IntegerAttr());
+                                      b.getI64IntegerAttr(task.getPartition()->getSize()), IntegerAttr(),
+                                      param.getSplitsAttr());
           task->setOperand(i, copy);
           if (param->use_empty())
             param.erase();

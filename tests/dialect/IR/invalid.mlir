@@ -172,8 +172,8 @@ module attributes {fleet.target = #fleet.target<"study", backend = llvm, chiplet
 func.func @chiplets_fall() {
   fleet.task 0 @task_0() partition <columns, tiles = 2, size = 4> : () -> () into {
     fleet.chiplet_task on 1 tiles 0 to 1
-    // expected-error @+1 {{'fleet.chiplet_task' op expected chiplets in rising order, found chiplet 1 after 1}}
-    fleet.chiplet_task on 1 tiles 1 to 2
+    // expected-error @+1 {{'fleet.chiplet_task' op expected chiplets in rising order, found chiplet 0 after 1}}
+    fleet.chiplet_task on 0 tiles 1 to 2
   }
   return
 }
@@ -416,5 +416,75 @@ func.func @signal_scope(%counters: memref<8xi32>, %i: index) {
 func.func @counter_type(%counters: memref<8xi64>, %i: index) {
   // expected-error @+1 {{'fleet.signal' op operand #0 must be memref of 32-bit signless integer values, but got 'memref<8xi64>'}}
   %n = fleet.signal <device> %counters[%i] : memref<8xi64>
+  return
+}
+
+// -----
+
+func.func @ranges_of_a_chiplet_fall() {
+  fleet.task 0 @task_0() partition <columns, tiles = 2, size = 4> : () -> () into {
+    fleet.chiplet_task on 1 tiles 1 to 2
+    // expected-error @+1 {{'fleet.chiplet_task' op expected chiplets in rising order, found chiplet 1 after 1}}
+    fleet.chiplet_task on 1 tiles 0 to 1
+  }
+  return
+}
+
+// -----
+
+func.func @replicated_in_part() {
+  // expected-error @+1 {{'fleet.task' op expected chiplet tasks to cover 2 tiles, found 1}}
+  fleet.task 0 @task_0() partition <replicated, tiles = 2, size = 4> : () -> () into {
+    fleet.chiplet_task on 0 tiles 0 to 2
+    fleet.chiplet_task on 1 tiles 0 to 1
+  }
+  return
+}
+
+// -----
+
+func.func @later_on_the_chiplet() {
+  // expected-error @+1 {{'fleet.task' op expected to wait for an earlier task, found task 3}}
+  fleet.task 2 @task_0() chiplet_waits [3] : () -> ()
+  return
+}
+
+// -----
+
+func.func @instances_in_hbm() {
+  // expected-error @+1 {{'fleet.buffer' op expected an instance for each chiplet of a buffer in l2 scope alone, found 'memref<8xf32, #fleet.mem<hbm>>'}}
+  %0 = fleet.buffer "work" offset 0 chiplet_stride 128 : memref<8xf32, #fleet.mem<hbm>>
+  return
+}
+
+// -----
+
+func.func @instances_overlap() {
+  // expected-error @+1 {{'fleet.buffer' op expected instances at least 128 bytes apart, found 64}}
+  %0 = fleet.buffer "work" offset 0 chiplet_stride 64 : memref<32xf32, #fleet.mem<l2>>
+  return
+}
+
+// -----
+
+func.func @splits_that_do_not_divide() {
+  // expected-error @+1 {{'fleet.param' op expected splits that divide 'tensor<8x4xf32>', found 3}}
+  %0 = fleet.param ["w"] splits 3 : tensor<8x4xf32>
+  return
+}
+
+// -----
+
+func.func @ring(%ring: memref<8x64xbf16>, %slot: index) -> vector<8xbf16> {
+  // expected-error @+1 {{operand #0 must be 3D memref of any type values, but got 'memref<8x64xbf16>'}}
+  %0 = fleet.ring_read %ring[%slot] : memref<8x64xbf16>, vector<8xbf16>
+  return %0 : vector<8xbf16>
+}
+
+// -----
+
+func.func @ring_wait() {
+  // expected-error @+1 {{attribute 'left' failed to satisfy constraint: 64-bit signless integer attribute whose value is non-negative}}
+  fleet.ring_wait -1
   return
 }

@@ -8,6 +8,8 @@ func.func @outside_values() {
   %0 = fleet.param ["embed"] : tensor<9x8xf32>
   // CHECK: fleet.param ["q", "k", "v"] pack 32 offset 64 : tensor<3x64x32xbf16>
   %1 = fleet.param ["q", "k", "v"] pack 32 offset 64 : tensor<3x64x32xbf16>
+  // CHECK: fleet.param ["o"] splits 2 pack 32 offset 64 : tensor<4x32x32xbf16>
+  %9 = fleet.param ["o"] splits 2 pack 32 offset 64 : tensor<4x32x32xbf16>
   // CHECK: fleet.param ["norm"] offset 128 {note = "kept"} : tensor<8xf32>
   %2 = fleet.param ["norm"] offset 128 {note = "kept"} : tensor<8xf32>
   // CHECK: fleet.state "k_cache" layer 3 : memref<2x8x512x64xbf16, #fleet.mem<hbm>>
@@ -90,6 +92,8 @@ func.func @tasks(%x: tensor<1x8xf32>) -> tensor<1x8xf32> {
 
 // CHECK-LABEL: func @placed
 func.func @placed() {
+  // CHECK: fleet.buffer "work" offset 256 chiplet_stride 128 : memref<4x8xf32, #fleet.mem<l2>>
+  %each = fleet.buffer "work" offset 256 chiplet_stride 128 : memref<4x8xf32, #fleet.mem<l2>>
   // CHECK: %[[B:.*]] = fleet.buffer "work" offset 128 : memref<4x8xf32, #fleet.mem<hbm>>
   %b = fleet.buffer "work" offset 128 : memref<4x8xf32, #fleet.mem<hbm>>
   // CHECK: fleet.task 0 @task_0(%[[B]]) waits [] : (memref<4x8xf32, #fleet.mem<hbm>>) -> ()
@@ -116,3 +120,14 @@ func.func @kernel(%counters: memref<8xi32>, %target: i32) -> i32 {
 
 // CHECK: fleet.package @fleet_step {format = "embedded-elf", manifest = {tokens = 4 : i64}}
 fleet.package @fleet_step {format = "embedded-elf", manifest = {tokens = 4 : i64}}
+
+// CHECK-LABEL: func @ring
+func.func @ring(%ring: memref<8x64x8xbf16>, %slot: index, %weights: memref<4096xi8>) -> vector<8xbf16> {
+  // CHECK: fleet.ring_ask %{{.*}}[%{{.*}}] from %{{.*}}[%{{.*}}] : memref<8x64x8xbf16>, memref<4096xi8>
+  fleet.ring_ask %ring[%slot] from %weights[%slot] : memref<8x64x8xbf16>, memref<4096xi8>
+  // CHECK: fleet.ring_wait 4
+  fleet.ring_wait 4
+  // CHECK: fleet.ring_read %{{.*}}[%{{.*}}] : memref<8x64x8xbf16>, vector<8xbf16>
+  %0 = fleet.ring_read %ring[%slot] : memref<8x64x8xbf16>, vector<8xbf16>
+  return %0 : vector<8xbf16>
+}

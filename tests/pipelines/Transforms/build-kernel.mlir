@@ -4,7 +4,7 @@
 // scratch of 4 workers: the largest of the bodies, 256 bytes each.
 // CHECK: module attributes {
 // CHECK-SAME: arenas = {input = 64 : i64, output = 128 : i64, params = 8192 : i64, state = 0 : i64, work = 1280 : i64}
-// CHECK-SAME: stats = {bodies = 2 : i64, chiplet_tasks = 6 : i64, counters = 12 : i64, cu_tasks = 8 : i64, device_tasks = 4 : i64, scratch = 256 : i64, signals = 14 : i64, signals_flat = 9 : i64}
+// CHECK-SAME: stats = {bodies = 2 : i64, chiplet_tasks = 6 : i64, counters = 12 : i64, cu_tasks = 8 : i64, device_tasks = 4 : i64, exchanges = 4 : i64, scratch = 256 : i64, signals = 14 : i64, signals_flat = 9 : i64}
 // CHECK-SAME: gpu.container_module
 // CHECK-NOT: fleet.task
 // CHECK: gpu.module @fleet attributes {fleet.counters = 192 : i64, fleet.scratch = 256 : i64, fleet.scratch_stride = 256 : i64, fleet.status = 64 : i64, fleet.work_size = 1280 : i64}

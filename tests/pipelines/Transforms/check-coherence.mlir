@@ -124,5 +124,149 @@ func.func @step(%a: memref<4xf32>) {
 
 // -----
 
+#columns = #fleet.partition<columns, tiles = 2, size = 8>
+!l2 = memref<16xf32, #fleet.mem<l2>>
+
+// A value in l2 scope that all of a task's parts and its reader's have on one chiplet: legal.
+func.func private @body(!l2)
+func.func private @copy(!l2, !l2)
+func.func @step() {
+  %a = fleet.buffer "work" offset 0 : !l2
+  %b = fleet.buffer "work" offset 64 : !l2
+  fleet.task 0 @body(%a) partition #columns waits [] : (!l2) -> () into {
+    fleet.chiplet_task on 1 tiles 0 to 2
+  }
+  fleet.task 1 @copy(%a, %b) partition #columns waits [0] : (!l2, !l2) -> () into {
+    fleet.chiplet_task on 1 tiles 0 to 2
+  }
+  return
+}
+
+// -----
+
+#columns = #fleet.partition<columns, tiles = 2, size = 8>
+!hbm = memref<16xf32, #fleet.mem<hbm>>
+!l2 = memref<16xf32, #fleet.mem<l2>>
+
+// Its reader on another chiplet, whatever it waits for.
+func.func private @body(!l2)
+func.func private @copy(!l2, !hbm)
+func.func @step() {
+  %a = fleet.buffer "work" offset 0 : !l2
+  %b = fleet.buffer "work" offset 64 : !hbm
+  fleet.task 0 @body(%a) partition #columns waits [] : (!l2) -> () into {
+    fleet.chiplet_task on 1 tiles 0 to 2
+  }
+  // expected-error @+1 {{expected a value in l2 or lds scope to be read where it is written, found that task 1 reads on a chiplet what task 0 writes on another}}
+  fleet.task 1 @copy(%a, %b) partition #columns waits [0] : (!l2, !hbm) -> () into {
+    fleet.chiplet_task on 0 tiles 0 to 2
+  }
+  return
+}
+
+// -----
+
+#columns = #fleet.partition<columns, tiles = 2, size = 8>
+!l2 = memref<16xf32, #fleet.mem<l2>>
+
+// Two chiplets write it.
+func.func private @body(!l2)
+func.func @step() {
+  %a = fleet.buffer "work" offset 0 : !l2
+  // expected-error @+1 {{expected a value in l2 scope to stay on chiplet 0, where task 0 has it, found chiplet 1}}
+  fleet.task 0 @body(%a) partition #columns waits [] : (!l2) -> () into {
+    fleet.chiplet_task on 0 tiles 0 to 1
+    fleet.chiplet_task on 1 tiles 1 to 2
+  }
+  return
+}
+
+// -----
+
+#whole = #fleet.partition<whole, tiles = 1, size = 16>
+#replicated = #fleet.partition<replicated, tiles = 1, size = 16>
+!hbm = memref<16xf32, #fleet.mem<hbm>>
+!l2 = memref<16xf32, #fleet.mem<l2>>
+
+// An instance for each chiplet, read where its writer has run: legal. Where it has not: an instance that nobody wrote.
+func.func private @body(!l2)
+func.func private @copy(!l2, !hbm)
+func.func @step() {
+  %a = fleet.buffer "work" offset 0 chiplet_stride 64 : !l2
+  %b = fleet.buffer "work" offset 256 : !hbm
+  %c = fleet.buffer "work" offset 320 : !hbm
+  fleet.task 0 @body(%a) partition #replicated waits [] : (!l2) -> () into {
+    fleet.chiplet_task on 0 tiles 0 to 1
+    fleet.chiplet_task on 1 tiles 0 to 1
+  }
+  fleet.task 1 @copy(%a, %b) partition #whole waits [0] : (!l2, !hbm) -> () into {
+    fleet.chiplet_task on 1 tiles 0 to 1
+  }
+  // expected-error @+1 {{expected a value in l2 or lds scope to be read where it is written, found that task 2 reads on a chiplet what task 0 writes on another}}
+  fleet.task 2 @copy(%a, %c) partition #whole waits [0] : (!l2, !hbm) -> () into {
+    fleet.chiplet_task on 2 tiles 0 to 1
+  }
+  return
+}
+
+// -----
+
+#whole = #fleet.partition<whole, tiles = 1, size = 16>
+!hbm = memref<16xf32, #fleet.mem<hbm>>
+!l2 = memref<16xf32, #fleet.mem<l2>>
+func.func private @copy(!l2, !hbm)
+func.func @step() {
+  %a = fleet.buffer "work" offset 0 : !l2
+  %b = fleet.buffer "work" offset 64 : !hbm
+  // expected-error @+1 {{expected a value in l2 or lds scope to be written by an earlier task, found none that writes offset 0 of arena work}}
+  fleet.task 0 @copy(%a, %b) partition #whole waits [] : (!l2, !hbm) -> () into {
+    fleet.chiplet_task on 1 tiles 0 to 1
+  }
+  return
+}
+
+// -----
+
+!l2 = memref<16xf32, #fleet.mem<l2>>
+func.func private @body(!l2)
+func.func @step() {
+  %a = fleet.buffer "work" offset 0 : !l2
+  // expected-error @+1 {{expected a task cut into chiplet tasks, as it has a value in l2 or lds scope, found none}}
+  fleet.task 0 @body(%a) waits [] : (!l2) -> ()
+  return
+}
+
+// -----
+
+#columns = #fleet.partition<columns, tiles = 2, size = 8>
+!lds = memref<16xf32, #fleet.mem<lds>>
+
+// Two workers of a chiplet share no LDS.
+func.func private @body(!lds)
+func.func @step() {
+  %a = fleet.buffer "work" offset 0 : !lds
+  // expected-error @+1 {{expected a value in lds scope to stay with worker 0, as in task 0, found worker 1}}
+  fleet.task 0 @body(%a) partition #columns waits [] : (!lds) -> () into {
+    fleet.chiplet_task on 0 tiles 0 to 2 into {
+      fleet.cu_task on 0 tiles 0 to 1
+      fleet.cu_task on 1 tiles 1 to 2
+    }
+  }
+  return
+}
+
+// -----
+
+!own = memref<16xf32, #fleet.mem<registers>>
+func.func private @body(!own)
+func.func @step() {
+  %a = fleet.buffer "work" offset 0 : !own
+  // expected-error @+1 {{expected a value of the step in lds, l2 or hbm scope, found one in registers}}
+  fleet.task 0 @body(%a) waits [] : (!own) -> ()
+  return
+}
+
+// -----
+
 // expected-error @+1 {{expected a function @step, found none}}
 module {}

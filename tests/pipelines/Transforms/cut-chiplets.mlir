@@ -1,4 +1,28 @@
-// RUN: fleet-opt %s --fleet-cut-chiplets | FileCheck %s
+// RUN: fleet-opt %s --fleet-set-schedule=switches=queues=even --fleet-cut-chiplets | FileCheck %s
+// RUN: fleet-opt %s --fleet-cut-chiplets | FileCheck %s --check-prefix=BALANCED
+// RUN: fleet-opt %s --fleet-set-schedule=switches=chiplets=unaware --fleet-cut-chiplets | FileCheck %s --check-prefix=UNAWARE
+
+// Odd tiles go to who has least to do: three chiplets have two tiles of the first task, so the others get the rest.
+// BALANCED: fleet.task 0 @columns
+// BALANCED-NEXT: fleet.chiplet_task on 0 tiles 0 to 2
+// BALANCED-NEXT: fleet.chiplet_task on 1 tiles 2 to 4
+// BALANCED-NEXT: fleet.chiplet_task on 2 tiles 4 to 6
+// BALANCED-NEXT: fleet.chiplet_task on 3 tiles 6 to 7
+// BALANCED: fleet.task 1 @heads
+// BALANCED-NEXT: fleet.chiplet_task on 3 tiles 0 to 1
+// BALANCED-NEXT: fleet.chiplet_task on 4 tiles 1 to 2
+// BALANCED-NEXT: fleet.chiplet_task on 5 tiles 2 to 3
+// BALANCED: fleet.task 2 @whole
+// BALANCED-NEXT: fleet.chiplet_task on 6 tiles 0 to 1
+// BALANCED: fleet.task 3 @narrow
+// BALANCED-NEXT: fleet.chiplet_task on 6 tiles 0 to 1
+// BALANCED-NEXT: fleet.chiplet_task on 7 tiles 1 to 2
+
+// UNAWARE: fleet.task 0 @columns
+// UNAWARE-NEXT: fleet.chiplet_task on 0 tiles 0 to 1
+// UNAWARE-NEXT: fleet.chiplet_task on 0 tiles 8 to 9
+// UNAWARE-NEXT: fleet.chiplet_task on 1 tiles 1 to 2
+// UNAWARE-NEXT: fleet.chiplet_task on 1 tiles 9 to 10
 
 // 8 chiplets, tiles of 16 columns. 176 columns are 11 tiles: one or two for each chiplet.
 // CHECK-LABEL: func.func @step

@@ -1,4 +1,15 @@
-// RUN: fleet-opt %s --fleet-cut-workers | FileCheck %s
+// RUN: fleet-opt %s --fleet-set-schedule=switches=queues=even --fleet-cut-workers | FileCheck %s
+// RUN: fleet-opt %s --fleet-cut-workers | FileCheck %s --check-prefix=BALANCED
+
+// The odd tile goes to the first, the next task to who has none of it.
+// BALANCED: fleet.chiplet_task on 7 tiles 65 to 75 into {
+// BALANCED-NEXT: fleet.cu_task on 0 tiles 65 to 68
+// BALANCED-NEXT: fleet.cu_task on 1 tiles 68 to 71
+// BALANCED-NEXT: fleet.cu_task on 2 tiles 71 to 73
+// BALANCED-NEXT: fleet.cu_task on 3 tiles 73 to 75
+// BALANCED: fleet.task 1
+// BALANCED-NEXT: fleet.chiplet_task on 7 tiles 0 to 1 into {
+// BALANCED-NEXT: fleet.cu_task on 2 tiles 0 to 1
 
 // 8 chiplets of 4 workers: 75 tiles are 2 or 3 for each worker, none left out.
 // CHECK-LABEL: func.func @step

@@ -18,16 +18,22 @@ def Fleet_ParamOp : Fleet_Op<"param", [Pure]> {
   let description = [{
     The value stays outside the IR. Several names are concatenated along
     dimension 0. `pack` (tile columns; 0: as stored) and `offset` (bytes in the
-    params arena) are set by the tiles and the memory phase.
+    params arena) are set by the tiles and the memory phase. With `splits` S a
+    stored matrix `NxK` is `(S N)x(K / S)` here: its S slices of columns stand one
+    above the other.
 
     Example:
     ```mlir
     %w = fleet.param ["q.weight", "k.weight"] : tensor<96x64xbf16>
     ```
   }];
-  let arguments = (ins StrArrayAttr:$names, OptionalAttr<I64Attr>:$pack, OptionalAttr<I64Attr>:$offset);
+  let arguments = (ins StrArrayAttr:$names, OptionalAttr<I64Attr>:$pack, OptionalAttr<I64Attr>:$offset,
+      OptionalAttr<I64Attr>:$splits);
   let results = (outs AnyRankedTensor:$result);
-  let assemblyFormat = "$names (`pack` $pack^)? (`offset` $offset^)? attr-dict `:` type($result)";
+  let assemblyFormat = "$names (`splits` $splits^)? (`pack` $pack^)? (`offset` $offset^)? attr-dict `:` type($result)";
+  let builders = [OpBuilder<(ins "Type":$type, "ArrayAttr":$names, "IntegerAttr":$pack, "IntegerAttr":$offset), [{
+    build($_builder, $_state, type, names, pack, offset, IntegerAttr());
+  }]>];
   let hasVerifier = 1;
 }
 
@@ -237,9 +243,11 @@ def Fleet_TaskOp : Fleet_Op<"task", [SingleBlock, NoTerminator, NoRegionArgument
   let description = [{
     Runs `body` (a function) on the operands. Before the memory phase it has one
     tensor result; after it the result is the last operand. `chiplets` cuts the
-    tiles of its partition into `fleet.chiplet_task`s, which cover every tile once,
-    in order. `waits` are the ids of earlier tasks whose results it needs, at
-    device scope.
+    tiles of its partition into `fleet.chiplet_task`s, which cover every tile once
+    (of a `replicated` partition: once on each chiplet). A chiplet may have several,
+    in rising order. `waits` are the ids of earlier tasks whose results it needs, at
+    device scope. `chiplet_waits` are those of which the part on a chiplet needs
+    nothing but the results of the same chiplet, at chiplet scope.
 
     Example:
     ```mlir
@@ -265,11 +273,11 @@ def Fleet_TaskOp : Fleet_Op<"task", [SingleBlock, NoTerminator, NoRegionArgument
   }];
   let arguments = (ins I64Attr:$id, FlatSymbolRefAttr:$body, Variadic<AnyType>:$operands,
       OptionalAttr<Fleet_PartitionAttr>:$partition, OptionalAttr<Fleet_TraversalAttr>:$traversal,
-      OptionalAttr<DenseI64ArrayAttr>:$waits);
+      OptionalAttr<DenseI64ArrayAttr>:$waits, OptionalAttr<DenseI64ArrayAttr>:$chipletWaits);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let regions = (region AnyRegion:$chiplets);
   let assemblyFormat = [{$id $body `(` $operands `)` (`partition` $partition^)? (`traversal` $traversal^)?
-    (`waits` $waits^)? attr-dict `:` functional-type($operands, $results) (`into` $chiplets^)?}];
+    (`waits` $waits^)? (`chiplet_waits` $chipletWaits^)? attr-dict `:` functional-type($operands, $results) (`into` $chiplets^)?}];
   let hasVerifier = 1;
   let hasRegionVerifier = 1;
 }
@@ -279,7 +287,8 @@ def Fleet_ChipletTaskOp : Fleet_Op<"chiplet_task",
   let summary = "the part of a task bound to one chiplet: tiles [lo, hi)";
   let description = [{
     `cus` cuts the tiles further into `fleet.cu_task`s, which cover the range once,
-    in order.
+    in order. A chiplet may have several of one task, as it has columns of Q, K and
+    V of one contraction.
 
     Example:
     ```mlir
@@ -328,22 +337,26 @@ def Fleet_BufferOp : Fleet_Op<"buffer", [Pure]> {
   let summary = "a buffer at a fixed place in an arena";
   let description = [{
     Arena: params, state, work, input or output; offset in bytes, a multiple of 64.
+    A buffer in l2 scope has an instance for each chiplet, that of chiplet c at
+    `offset + c * chiplet_stride`.
 
     Example:
     ```mlir
     %b = fleet.buffer "work" offset 128 : memref<4x8xf32, #fleet.mem<hbm>>
+    %c = fleet.buffer "work" offset 256 chiplet_stride 128 : memref<4x8xf32, #fleet.mem<l2>>
     ```
   }];
-  let arguments = (ins StrAttr:$arena, I64Attr:$offset);
+  let arguments = (ins StrAttr:$arena, I64Attr:$offset, OptionalAttr<I64Attr>:$chipletStride);
   let results = (outs AnyMemRef:$result);
-  let assemblyFormat = "$arena `offset` $offset attr-dict `:` type($result)";
+  let assemblyFormat = "$arena `offset` $offset (`chiplet_stride` $chipletStride^)? attr-dict `:` type($result)";
   let hasVerifier = 1;
 }
 
 def Fleet_QueueOp : Fleet_Op<"queue"> {
   let summary = "the static queue of one worker";
   let description = [{
-    Device tasks (by id) in the order in which the worker runs its part of them.
+    Device tasks (by id) in the order in which the worker runs its part of them. A
+    task of which it has several parts stands there once for each.
 
     Example:
     ```mlir
@@ -421,6 +434,64 @@ def Fleet_SignalOp : Fleet_Op<"signal", [MemoryEffects<[MemRead, MemWrite]>]> {
   let results = (outs I32:$result);
   let assemblyFormat = "$scope $counters `[` $index `]` attr-dict `:` type($counters)";
   let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// A wave's ring of weights in LDS: `[slot][lane][16 bytes]`
+//===----------------------------------------------------------------------===//
+
+def Fleet_RingAskOp : Fleet_Op<"ring_ask", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "a wave asks for the weights of one slot of its ring";
+  let description = [{
+    All lanes of a wave together: 16 bytes a lane, in a row from the element of
+    `source` at `indices`, are on their way to the slot. They are there when a
+    `fleet.ring_wait` has counted them.
+
+    Example:
+    ```mlir
+    func.func @ask(%ring: memref<8x64x8xbf16>, %slot: index, %weights: memref<4096xi8>, %at: index) {
+      fleet.ring_ask %ring[%slot] from %weights[%at] : memref<8x64x8xbf16>, memref<4096xi8>
+      return
+    }
+    ```
+  }];
+  let arguments = (ins MemRefRankOf<[AnyType], [3]>:$ring, Index:$slot, AnyMemRef:$source, Variadic<Index>:$indices);
+  let assemblyFormat = "$ring `[` $slot `]` `from` $source `[` $indices `]` attr-dict `:` type($ring) `,` type($source)";
+}
+
+def Fleet_RingWaitOp : Fleet_Op<"ring_wait", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "wait until no more than so many asks of the wave are on their way";
+  let description = [{
+    Asks arrive in the order in which they were made.
+
+    Example:
+    ```mlir
+    func.func @oldest() {
+      fleet.ring_wait 4
+      return
+    }
+    ```
+  }];
+  let arguments = (ins ConfinedAttr<I64Attr, [IntNonNegative]>:$left);
+  let assemblyFormat = "$left attr-dict";
+}
+
+def Fleet_RingReadOp : Fleet_Op<"ring_read", [MemoryEffects<[MemRead]>]> {
+  let summary = "a lane's part of a slot";
+  let description = [{
+    What the last ask for the slot brought, if it has been waited for.
+
+    Example:
+    ```mlir
+    func.func @read(%ring: memref<8x64x8xbf16>, %slot: index) -> vector<8xbf16> {
+      %0 = fleet.ring_read %ring[%slot] : memref<8x64x8xbf16>, vector<8xbf16>
+      return %0 : vector<8xbf16>
+    }
+    ```
+  }];
+  let arguments = (ins MemRefRankOf<[AnyType], [3]>:$ring, Index:$slot);
+  let results = (outs AnyVectorOfNonZeroRank:$result);
+  let assemblyFormat = "$ring `[` $slot `]` attr-dict `:` type($ring) `,` type($result)";
 }
 
 //===----------------------------------------------------------------------===//

@@ -14,6 +14,21 @@ def SetTarget : Pass<"fleet-set-target", "ModuleOp"> {
   let dependentDialects = ["fleet::FleetDialect"];
 }
 
+def SetSchedule : Pass<"fleet-set-schedule", "ModuleOp"> {
+  let summary = "choose how the step is scheduled";
+  let description = [{
+    Sets switches of the scheduler, NAME=VALUE,..., in the module's attribute
+    `fleet.schedule`, where the passes after it find them. Without it every switch
+    has its first value: `scheduler` static or dynamic, `chiplets` aware or
+    unaware, `binding` on or off, `partition` auto, columns or rows, `traversal`
+    auto, full_m, m_major, n_major or windowed, `queues` auto, balanced or even,
+    `order` auto, list or program, `prefetch` on or off, `events` hierarchical or flat.
+    Fails on any other name or value. What only the simulator can do (a dynamic
+    scheduler, flat events, no prefetch) is refused where a kernel is built.
+  }];
+  let options = [Option<"switches", "switches", "std::string", "\"\"", "NAME=VALUE,...">];
+}
+
 def BeginPhase : Pass<"fleet-begin-phase", "ModuleOp"> {
   let summary = "check that the module is in the phase before";
   let description = [{
@@ -98,13 +113,49 @@ def FormTasks : Pass<"fleet-form-tasks", "ModuleOp"> {
   let dependentDialects = ["fleet::FleetDialect", "func::FuncDialect"];
 }
 
+def PlanPartitions : Pass<"fleet-plan-partitions", "ModuleOp"> {
+  let summary = "choose by cost how each task is cut, and keep what belongs together on a chiplet";
+  let description = [{
+    From: `fleet.task`s on tensors. To: each has a partition. Looks for contractions
+    whose left side is made by tasks that can be cut into as many equal chunks as the
+    target has chiplets, each chunk of a later task reading one chunk of an earlier one:
+    heads of attention and the columns they are computed from, columns and the
+    contracted rows that read them. Such chunks are bound to one chiplet. Where the
+    model of costs finds it cheaper (or `partition=rows`), the contraction is cut by
+    the contracted rows: it becomes a task of partial sums for each slice, and a
+    `replicated` task that adds them in the order of the slices on every chiplet.
+    A target of one chiplet is left alone.
+
+    Before: `%y = fleet.task 6 @task_6(%x, %w, %r) : (...) -> tensor<1x64xf32>`; after, on 2 chiplets:
+    `%p = fleet.task 6 @task_6_slices(%x, %w2) partition <rows, ..., splits = 2> : (...) -> tensor<1x128xf32>` and
+    `%y = fleet.task 7 @task_6_sum(%p, %r) partition <replicated, ...> : (...) -> tensor<1x64xf32>`.
+  }];
+  let dependentDialects = ["arith::ArithDialect", "fleet::FleetDialect", "func::FuncDialect", "linalg::LinalgDialect",
+                           "tensor::TensorDialect"];
+}
+
+def OrderTasks : Pass<"fleet-order-tasks", "ModuleOp"> {
+  let summary = "tasks in the order in which they become ready";
+  let description = [{
+    From: tasks on tensors. To: the same in the order in which the model of costs finds
+    them ready, of equals the one with the longest way to the end of the step first, with
+    ids 0, 1, 2, ... Queues have the order of the ids, so independent branches overlap.
+    With `order=program`, and on a target of one chiplet unless `order=list`, tasks stay
+    as the model has them.
+  }];
+  let dependentDialects = ["fleet::FleetDialect"];
+}
+
 def CutChiplets : Pass<"fleet-cut-chiplets", "ModuleOp"> {
   let summary = "cut each task's tiles over the target's chiplets";
   let description = [{
-    From: `fleet.task`s on tensors. To: each has a partition, the traversal `full_m`
-    and its `fleet.chiplet_task`s. Columns for a contraction (the widest tile up to
-    the target's that divides them), kv heads for attention, whole otherwise; ranges
-    are contiguous and balanced within one tile, chiplets without a tile take no part.
+    From: `fleet.task`s on tensors. To: each has a partition, a traversal and its
+    `fleet.chiplet_task`s. A partition that is not given: columns for a contraction (the
+    widest tile up to the target's that divides them), kv heads for attention, whole
+    otherwise. Ranges are contiguous and balanced within one tile, odd tiles go to the
+    chiplets that have least to do; chiplets without a tile take no part. Tiles that
+    `fleet-plan-partitions` bound to chiplets are cut as it says. With `chiplets=unaware`
+    tile t is on chiplet t mod chiplets.
   }];
   let dependentDialects = ["fleet::FleetDialect"];
 }
@@ -113,7 +164,9 @@ def CutWorkers : Pass<"fleet-cut-workers", "ModuleOp"> {
   let summary = "cut each chiplet task's tiles over the chiplet's workers";
   let description = [{
     From: `fleet.chiplet_task`s. To: each has its `fleet.cu_task`s, contiguous ranges
-    balanced within one tile; workers without a tile take no part.
+    balanced within one tile; workers without a tile take no part. All ranges of a chiplet
+    are dealt as one. On chips of several dies odd tiles go to the workers that have least
+    to stream (`queues=even`: to the same in every task).
   }];
   let dependentDialects = ["fleet::FleetDialect"];
 }
@@ -150,8 +203,10 @@ def InsertEvents : Pass<"fleet-insert-events", "ModuleOp"> {
   let summary = "data dependences between tasks become waits, reduced transitively";
   let description = [{
     From: tasks on buffers, ids 0, 1, 2, ... in order. To: `waits` of each task: the
-    tasks that write its operands, without those that one of them has waited for.
-    Events are of device scope. Fails on ids out of order.
+    tasks that write its operands, without those that one of them has waited for. A
+    task of which each chiplet reads only what the same chiplet wrote is in
+    `chiplet_waits`: bodies are followed tile by tile, and bytes compared; a body that cannot
+    be followed waits at device scope. Fails on ids out of order.
   }];
   let dependentDialects = ["fleet::FleetDialect"];
 }
@@ -163,8 +218,11 @@ def CheckCoherence : Pass<"fleet-check-coherence", "ModuleOp"> {
     that touch a byte of one arena, one of them writing, must be ordered by
     waits, directly or through others; since a wait is an acquire at device scope
     of what the signal released, the later one then sees what the earlier one
-    wrote. Writes: the last operand, and state. Fails naming the later task, the
-    missing wait and the offset.
+    wrote. A wait at chiplet scope orders what no other chiplet has touched, which
+    is followed through the bodies, tile by tile. Writes: the last operand, and state.
+    A value in l2 scope must stay on its chiplet, or have an instance for each and be
+    read where it was written; one in lds scope must stay with its worker. Fails naming
+    the later task, the missing wait and the offset, or where a value is and is not.
   }];
 }
 
@@ -217,7 +275,8 @@ def BuildPackage : Pass<"fleet-build-package", "ModuleOp"> {
   let summary = "a fleet.package that says what the packager needs";
   let description = [{
     From: the LLVM dialect with `@fleet_step`. To: the same with a `fleet.package`
-    that holds the manifest. Fails where either is missing.
+    that holds the manifest and the format of the target's backend. Fails where
+    one of the three is missing.
   }];
   let dependentDialects = ["fleet::FleetDialect"];
 }

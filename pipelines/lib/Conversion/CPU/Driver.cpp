@@ -123,13 +123,18 @@ struct Walk {
   }
 
   /// The first task waited for that is not done, or -1.
-  Value missing(Value cuTask) {
+  Value missing(Value worker, Value cuTask) {
+    Value chiplet = arith::DivUIOp::create(e.b, e.loc, worker, e.index(kernel.workersOfChiplet()));
     Value task = entry(cuTasks, {cuTask, e.index(0)});
     Value begin = entry(deviceTasks, {task, e.index(1)});
     Value end = entry(deviceTasks, {task, e.index(2)});
     return e.loop(begin, end, 1, {e.index(-1)},
                   [&](Value i, ValueRange carried) -> SmallVector<Value> {
-                    Value waited = entry(waits, i);
+                    // -1 - t: the part of task t on the worker's own chiplet.
+                    Value given = entry(waits, i);
+                    Value isOwn = compare(arith::CmpIPredicate::slt, given, e.index(0));
+                    Value waited = arith::SelectOp::create(
+                        e.b, e.loc, isOwn, arith::SubIOp::create(e.b, e.loc, e.index(-1), given), given);
                     Value chiplets = e.i32(0);
                     for (int64_t c = 0; c < kernel.chiplets; ++c) {
                       Value count = e.load(arrivals, {waited, e.index(c)});
@@ -138,8 +143,11 @@ struct Walk {
                           e.b, e.loc, chiplets,
                           arith::ExtUIOp::create(e.b, e.loc, e.b.getI32Type(), takesPart));
                     }
-                    Value target = arith::MulIOp::create(e.b, e.loc, chiplets, epoch);
-                    Value count = e.load(counters, deviceCounterIndex(waited));
+                    Value own = e.addIndex(e.mulIndex(waited, kernel.chiplets), chiplet);
+                    Value parts = arith::SelectOp::create(e.b, e.loc, isOwn, e.load(arrivals, {waited, chiplet}), chiplets);
+                    Value target = arith::MulIOp::create(e.b, e.loc, parts, epoch);
+                    Value count = e.load(
+                        counters, arith::SelectOp::create(e.b, e.loc, isOwn, own, deviceCounterIndex(waited)).getResult());
                     Value done = compare(arith::CmpIPredicate::sge, count, target);
                     Value isFirst = compare(arith::CmpIPredicate::slt, carried[0], e.index(0));
                     Value found = arith::SelectOp::create(e.b, e.loc, done, e.index(-1), waited);
@@ -184,7 +192,7 @@ struct Walk {
                 Value ready = choose(
                     hasNext(worker, cuTask),
                     [&] {
-                      return compare(arith::CmpIPredicate::slt, missing(cuTask), e.index(0));
+                      return compare(arith::CmpIPredicate::slt, missing(worker, cuTask), e.index(0));
                     },
                     boolean(false));
                 scf::ConditionOp::create(e.b, e.loc, ready, arguments);
@@ -215,7 +223,7 @@ struct Walk {
         };
         store(e.i32(1), 0);
         store(worker, 1);
-        store(missing(cuTask), 2);
+        store(missing(worker, cuTask), 2);
         store(epoch, 3);
       });
       return SmallVector<Value>();
