@@ -94,11 +94,59 @@ def manifest_tables(manifest: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def kernel_facts(vmfb: bytes) -> dict[str, int]:
+    """What the AMD code object in a vmfb takes, as its descriptor and metadata say.
+
+    Sizes in bytes; registers of a lane, AGPRs among the VGPRs they share a file with; waves of one workgroup a
+    SIMD, and as many as the registers would allow.
+    """
+    from .cdna.codeobject import CodeObject
+    from .cdna.machine import MAX_WAVES_PER_SIMD, SIMDS, VGPR_FILE, WAVE
+    from .gpu import code_object
+
+    data = code_object(vmfb)
+    parsed = CodeObject(data)
+    (kernel,) = parsed.kernels.values()
+    known = kernel.metadata
+    return {
+        "code object": len(data),
+        "instructions": parsed.text[1] - parsed.text[0],
+        "VGPRs": known[".vgpr_count"] - known[".agpr_count"],
+        "AGPRs": known[".agpr_count"],
+        "SGPRs": known[".sgpr_count"],
+        "LDS": kernel.lds,
+        "scratch": kernel.scratch,
+        "spilled VGPRs": known[".vgpr_spill_count"],
+        "spilled SGPRs": known[".sgpr_spill_count"],
+        "waves a SIMD": -(-known[".max_flat_workgroup_size"] // (WAVE * SIMDS)),
+        "waves a SIMD, by registers": min(MAX_WAVES_PER_SIMD, VGPR_FILE // kernel.total_vgprs),
+    }
+
+
 def stats_of_text(text: str) -> dict[str, int]:
     """Counts from the text of a scheduled module, whose manifest has none yet."""
     counts = count_phase(text)
     names = {"device_tasks": "device tasks", "chiplet_tasks": "chiplet tasks", "cu_tasks": "cu tasks"}
-    return {name: counts[key] for name, key in names.items() if counts[key]}
+    stats = {name: counts[key] for name, key in names.items() if counts[key]}
+    if "cu_tasks" in stats:
+        stats["signals"] = stats["cu_tasks"] + _device_signals(text)
+    return stats
+
+
+def _device_signals(text: str) -> int:
+    """Signals to the device of a scheduled module: of each chiplet, for each task that is waited for there, and the last."""
+    chiplets: list[set[str]] = []
+    waited, has_own = set(), False
+    for match in re.finditer(r"fleet\.task (\d+) |waits \[([^\]]*)\](?: chiplet_waits \[)?|fleet\.chiplet_task on (\d+)", text):
+        if match.group(1) is not None:
+            chiplets.append(set())
+        elif match.group(3) is not None:
+            chiplets[-1].add(match.group(3))
+        else:
+            has_own |= "chiplet_waits" in match.group(0)
+            waited |= {int(n) for n in match.group(2).split(",") if n.strip()}
+    tells = [not has_own or number in waited or number == len(chiplets) - 1 for number in range(len(chiplets))]
+    return sum(len(of) for of, told in zip(chiplets, tells, strict=True) if told)
 
 
 def compare_paper(stats: Mapping[str, Any], layers: int) -> str:
@@ -111,15 +159,16 @@ def compare_paper(stats: Mapping[str, Any], layers: int) -> str:
     if not layers or not all(counts):
         return "no counts: compile to the phase schedule or kernel"
     cu, chiplet, device = (count / layers for count in counts)
+    signals_here = stats.get("signals", counts[0] + counts[1]) / layers
     (flat_tasks, tasks), (flat_signals, signals) = PAPER["tasks"], PAPER["signals"]
     rows = [
         ["tasks, one worker each (here: cu tasks)", flat_tasks, None, cu],
         ["tasks, one chiplet each (here: chiplet tasks)", None, tasks, chiplet],
         ["tasks, the whole device (here: device tasks)", None, None, device],
         ["signals, if every worker's task told the device", flat_signals, None, cu],
-        ["signals, on both levels", None, signals, cu + chiplet],
+        ["signals, on both levels", None, signals, signals_here],
         ["- of these inside one chiplet", None, None, cu],
-        ["- of these to the device, with one write-back of an L2", None, None, chiplet],
+        ["- of these to the device, with one write-back of an L2", None, None, signals_here - cu],
     ]
     notes = [
         "a layer: the counts of the whole step, embedding and head too, over its layers; a signal here: one atomic add to a counter",

@@ -20,7 +20,8 @@ struct HSACOOptions {
 
 /// Translates a module of the LLVM and ROCDL dialects, optimises it and links a
 /// code object. Needs ld.lld on the path, and no ROCm. Fails if the kernel takes
-/// more LDS than the target has, or memory for its registers.
+/// memory for its registers, or if the target's units do not hold all its workgroups
+/// at once, by the LDS, the registers and the waves that the linked kernel takes.
 LogicalResult translateToHSACO(ModuleOp module, const HSACOOptions &options,
                                llvm::raw_pwrite_stream &out);
 

@@ -7,6 +7,7 @@
 
 #include "../GPU/Utils.h"
 #include "GroupWeights.h"
+#include "Ring.h"
 
 #include "fleet/Conversion/GPUPasses.h"
 #include "fleet/IR/Fleet.h"
@@ -16,6 +17,9 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "llvm/ADT/MapVector.h"
+
+#include <numeric>
 
 namespace mlir::fleet {
 #define GEN_PASS_DEF_AMDGPULOWERCONTRACTIONS
@@ -34,6 +38,14 @@ static constexpr int64_t kStep = 32;
 static constexpr int64_t kRing = 16;
 /// Slots of the ring that the walk asks for or leaves together.
 static constexpr int64_t kPart = 4;
+/// Steps between two waits, where the ring is in LDS.
+static constexpr int64_t kGroup = 4;
+/// s_waitcnt counts no more operations on their way.
+static constexpr int64_t kMostWaited = 63;
+/// LDS left for small exchanges of other passes.
+static constexpr int64_t kReserve = 4096;
+/// Left sides larger than this are read from the L2 again and again.
+static constexpr int64_t kMostStaged = 32768;
 
 namespace {
 /// lhs `[T][K/8][8]`, rhs `[K/8][N][8]`, out `[T][N]`; all sizes are static.
@@ -54,6 +66,23 @@ struct Contraction {
       --held;
     return held;
   }
+  /// Bytes of a step, which a wave asks for at once.
+  int64_t stepBytes() const { return kStep * columns * 2; }
+  /// The argument of the body that is the left side as a whole, if it is one.
+  BlockArgument staged() const {
+    Value whole = lhs;
+    while (Operation *op = whole.getDefiningOp()) {
+      if (!isa<memref::ExpandShapeOp, memref::CollapseShapeOp>(op))
+        return BlockArgument();
+      whole = op->getOperand(0);
+    }
+    auto argument = cast<BlockArgument>(whole);
+    auto type = cast<MemRefType>(argument.getType());
+    auto space = dyn_cast_or_null<gpu::AddressSpaceAttr>(type.getMemorySpace());
+    bool isGlobal = space && space.getValue() == gpu::AddressSpace::Global;
+    return isGlobal && type.getLayout().isIdentity() && rows * depth * 2 <= kMostStaged ? argument
+                                                                                        : BlockArgument();
+  }
   /// The argument of the body that the tile is cut from, and the tile's index.
   BlockArgument weight() const {
     auto tile = rhs.getDefiningOp<memref::SubViewOp>();
@@ -68,6 +97,29 @@ struct Body {
   SmallVector<Contraction> contractions;
   /// The walk asks for the head of the stream before it calls the body.
   bool isAsked = false;
+  /// Where the ring is in LDS: slots that this body uses. 0: the ring is in registers.
+  int64_t slots = 0;
+
+  /// Steps of a wave between two waits: they divide the rounds of all contractions.
+  int64_t group(int64_t waves) const {
+    int64_t group = kGroup;
+    for (const Contraction &c : contractions)
+      group = std::gcd(group, c.rounds(waves));
+    return group;
+  }
+  /// Takes as many slots of a ring of `most` as its shortest contraction has rounds:
+  /// then what is asked for next is of this contraction or the one after it.
+  void takeSlots(int64_t most, int64_t waves) {
+    slots = most;
+    for (const Contraction &c : contractions) {
+      slots = std::min(slots, c.rounds(waves));
+      if (c.columnBlocks() != 1)
+        slots = 0;
+    }
+    slots -= slots % group(waves);
+  }
+  /// What the walk asks for: slots, or rounds of the ring in registers.
+  int64_t head(int64_t waves) const { return slots ? slots : contractions.front().held(waves); }
 
   bool startsAtLo() {
     if (!loop)
@@ -162,6 +214,39 @@ struct Place {
   Value group(Value step) { return e.addIndex(e.mulIndex(step, kStep / kWeightGroup), high); }
 };
 
+/// The ring in LDS, of one wave. A step is 1 KiB in a row, in the order of the lanes.
+struct LdsRing {
+  Emitter &e;
+  int64_t slots; // of the body at hand
+  Value memory;
+
+  /// Of rings of `most` slots a wave, that of `wave`.
+  static Value find(Emitter &e, int64_t most, Value wave) {
+    int64_t bytes = most * kStep * kBlock * 2;
+    Value all = e.shared("ring", inWorkgroupMemory({e.workgroup.waves() * bytes}, e.b.getI8Type()));
+    auto type = inWorkgroupMemory({most, e.workgroup.lanes, kWeightGroup}, e.b.getBF16Type());
+    return memref::ViewOp::create(e.b, e.loc, type, all, e.mulIndex(wave, bytes), ValueRange());
+  }
+  void wait(int64_t left) { RingWaitOp::create(e.b, e.loc, left); }
+  Value read(Value slot) {
+    return RingReadOp::create(e.b, e.loc, VectorType::get({kWeightGroup}, e.b.getBF16Type()), memory, slot);
+  }
+  void ask(Place &place, const Contraction &c, Value tile, Value round, Value slot) {
+    Value step = place.step(round);
+    if (c.steps() % e.workgroup.waves())
+      step = arith::MinUIOp::create(e.b, e.loc, step, e.index(c.steps() - 1));
+    Value group = e.mulIndex(step, kStep / kWeightGroup);
+    RingAskOp::create(e.b, e.loc, memory, slot, c.weight(), ValueRange{tile, group, e.index(0), e.index(0)});
+  }
+  Value after(Value slot, int64_t count) {
+    if (count == slots)
+      return slot;
+    Value next = e.addIndex(slot, count);
+    Value wraps = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, next, e.index(slots));
+    return arith::SelectOp::create(e.b, e.loc, wraps, e.index(0), next);
+  }
+};
+
 /// One contraction by all waves.
 struct Lowering {
   Emitter &e;
@@ -197,14 +282,17 @@ struct Lowering {
 
   /// Multiplies round `round` with what stands in its slots.
   void use(Value round, int64_t slot, SmallVector<Value> &sums) {
+    SmallVector<Value> weights;
+    for (int64_t j = 0; j < c.columnBlocks(); ++j)
+      weights.push_back(ring.read(slot * c.columnBlocks() + j));
+    use(round, weights, sums);
+  }
+  void use(Value round, ArrayRef<Value> weights, SmallVector<Value> &sums) {
     Value step = place.step(round), takesPart;
     if (c.steps() % e.workgroup.waves()) {
       takesPart = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ult, step, e.index(c.steps()));
       step = arith::MinUIOp::create(e.b, e.loc, step, e.index(c.steps() - 1));
     }
-    SmallVector<Value> weights;
-    for (int64_t j = 0; j < c.columnBlocks(); ++j)
-      weights.push_back(ring.read(slot * c.columnBlocks() + j));
     for (int64_t r = 0; r < c.rowBlocks(); ++r) {
       Value left = e.loadRaw(c.lhs, {rows[r], place.group(step), e.index(0)}, kWeightGroup);
       if (takesPart) {
@@ -219,18 +307,20 @@ struct Lowering {
     }
   }
 
-  /// `next` at `nextTile` is what the ring holds afterwards.
-  void emit(Value tile, const Contraction &next, Value nextTile) {
-    int64_t waves = e.workgroup.waves();
-    auto f32 = e.b.getF32Type();
-    Value wave = place.wave, low = place.low, high = place.high;
-    // Rows past the end repeat the last one; their results are not stored.
+  /// Rows past the end repeat the last one; their results are not stored.
+  void findRows() {
     for (int64_t r = 0; r < c.rowBlocks(); ++r) {
-      Value row = e.addIndex(low, r * kBlock);
+      Value row = e.addIndex(place.low, r * kBlock);
       if ((r + 1) * kBlock > c.rows)
         row = arith::MinUIOp::create(e.b, e.loc, row, e.index(c.rows - 1));
       rows.push_back(row);
     }
+  }
+
+  /// `next` at `nextTile` is what the ring holds afterwards.
+  void emit(Value tile, const Contraction &next, Value nextTile) {
+    int64_t waves = e.workgroup.waves();
+    findRows();
     SmallVector<Value> sums(c.rowBlocks() * c.columnBlocks(), e.splat(0, 4));
     // Turns of the ring: a slot that was used is filled with what comes a turn
     // later, in the last turn with the head of the next contraction.
@@ -254,7 +344,71 @@ struct Lowering {
         ++asked;
       }
     }
+    finish(sums);
+  }
 
+  /// The same with the ring in LDS, a wave's own: as a wave's asks arrive in order,
+  /// counting them says which slots are filled, and nobody else touches them.
+  /// `slot` is the slot of round 0. With `goesOn`, or its truth, what comes next is
+  /// asked for while the last slots are used; without, all slots are free afterwards.
+  void emitFromLds(LdsRing &lds, int64_t group, Value slot, Value tile, const Contraction &next, Value nextTile,
+                   bool isLast, Value goesOn) {
+    int64_t rounds = c.rounds(e.workgroup.waves()), turn = rounds - lds.slots;
+    findRows();
+    SmallVector<Value> carried(c.rowBlocks(), e.splat(0, 4));
+    carried.push_back(slot);
+    auto step = [&](Value round, ValueRange before, int64_t left, function_ref<void(Value, int64_t)> ask) {
+      SmallVector<Value> sums(before.drop_back());
+      Value slot = before.back();
+      lds.wait(left);
+      SmallVector<Value> weights;
+      for (int64_t i = 0; i < group; ++i)
+        weights.push_back(lds.read(e.addIndex(slot, i)));
+      for (int64_t i = 0; i < group; ++i)
+        use(e.addIndex(round, i), weights[i], sums);
+      for (int64_t i = 0; ask && i < group; ++i)
+        ask(e.addIndex(slot, i), i);
+      sums.push_back(lds.after(slot, group));
+      return sums;
+    };
+    if (turn)
+      carried = e.loop(e.index(0), e.index(turn), group, carried, [&](Value round, ValueRange before) {
+        return step(round, before, lds.slots - group, [&](Value slot, int64_t i) {
+          lds.ask(place, c, tile, e.addIndex(round, lds.slots + i), slot);
+        });
+      });
+    auto goOn = [&] {
+      return e.loop(e.index(turn), e.index(rounds), group, carried, [&](Value round, ValueRange before) {
+        Value first = arith::SubIOp::create(e.b, e.loc, round, e.index(turn));
+        return step(round, before, lds.slots - group, [&](Value slot, int64_t i) {
+          lds.ask(place, next, nextTile, e.addIndex(first, i), slot);
+        });
+      });
+    };
+    auto end = [&] {
+      SmallVector<Value> now = carried;
+      for (int64_t used = group; used <= lds.slots; used += group)
+        now = step(e.index(turn + used - group), now, lds.slots - used, nullptr);
+      return now;
+    };
+    if (!isLast) {
+      carried = goOn();
+    } else if (!goesOn) {
+      carried = end();
+    } else {
+      auto either = scf::IfOp::create(
+          e.b, e.loc, goesOn, [&](OpBuilder &, Location) { scf::YieldOp::create(e.b, e.loc, goOn()); },
+          [&](OpBuilder &, Location) { scf::YieldOp::create(e.b, e.loc, end()); });
+      carried = SmallVector<Value>(either.getResults());
+    }
+    carried.pop_back();
+    finish(carried);
+  }
+
+  void finish(ArrayRef<Value> sums) {
+    int64_t waves = e.workgroup.waves();
+    auto f32 = e.b.getF32Type();
+    Value wave = place.wave, low = place.low, high = place.high;
     // Partial sums of the waves, [wave, row, column], are added in order.
     Value partial = e.shared(
         "partial", inWorkgroupMemory({waves, c.rowBlocks() * kBlock, c.columns}, f32));
@@ -329,6 +483,122 @@ struct AMDGPULowerContractions
     return arith::SelectOp::create(e.b, e.loc, more, e.addIndex(now, 1), now);
   }
 
+  /// The left sides that are arguments of the body, brought to LDS first: a load
+  /// from memory in the midst of the stream would wait for all of it.
+  void stage(Body &body) {
+    llvm::MapVector<BlockArgument, SmallVector<Contraction *>> users;
+    for (Contraction &c : body.contractions)
+      if (BlockArgument whole = c.staged())
+        users[whole].push_back(&c);
+    if (users.size() != 1)
+      return;
+    BlockArgument whole = users.front().first;
+    ArrayRef<Contraction *> readers = users.front().second;
+    OpBuilder builder(&getContext());
+    builder.setInsertionPointToStart(&body.function.front());
+    Emitter e(builder, body.function.getLoc(), getOperation());
+    const Contraction &c = *readers.front();
+    auto type = inWorkgroupMemory({c.rows, c.depth / kWeightGroup, kWeightGroup}, e.b.getBF16Type());
+    Value staged = e.shared(kBodyBuffer, type);
+    auto shape = cast<MemRefType>(whole.getType()).getShape();
+    int64_t groups = c.rows * c.depth / kWeightGroup;
+    e.forThreads(groups, [&](Value i) {
+      SmallVector<Value> from = e.delinearize(e.mulIndex(i, kWeightGroup), shape);
+      SmallVector<Value> to = e.delinearize(i, {c.rows, c.depth / kWeightGroup});
+      to.push_back(e.index(0));
+      e.storeRaw(e.loadRaw(whole, from, kWeightGroup), staged, to);
+    });
+    e.barrier();
+    for (Contraction *reader : readers)
+      reader->lhs = staged;
+  }
+
+  /// Slots a wave of a ring in LDS, in what other buffers leave of it.
+  int64_t findSlots(ArrayRef<Body> bodies) {
+    auto target = getOperation()->getParentOfType<ModuleOp>()->getAttrOfType<TargetAttr>("fleet.target");
+    if (!target)
+      return 0;
+    int64_t waves = getWorkgroup(getOperation()).waves(), used = kReserve, partial = 0, body = 0;
+    for (const Body &b : bodies)
+      for (const Contraction &c : b.contractions) {
+        partial = std::max(partial, waves * c.rowBlocks() * kBlock * c.columns * 4);
+        if (c.staged())
+          body = std::max(body, c.rows * c.depth * 2);
+      }
+    for (auto global : getOperation().getOps<memref::GlobalOp>()) {
+      auto space = dyn_cast_or_null<gpu::AddressSpaceAttr>(global.getType().getMemorySpace());
+      if (!space || space.getValue() != gpu::AddressSpace::Workgroup)
+        continue;
+      int64_t bytes = global.getType().getNumElements() * global.getType().getElementTypeBitWidth() / 8;
+      if (global.getSymName() == kBodyBuffer)
+        body = std::max(body, bytes);
+      else
+        used += llvm::alignTo(bytes, 16);
+    }
+    int64_t left = target.getLds() - used - partial - body;
+    mayStage = left >= 0;
+    int64_t slots = left / (waves * kStep * kBlock * 2);
+    return std::min(slots / kGroup * kGroup, kMostWaited / kGroup * kGroup);
+  }
+  /// There is room in LDS for left sides.
+  bool mayStage = false;
+
+  /// The body's stream through a ring in LDS.
+  void lowerFromLds(Body &body, int64_t most) {
+    Workgroup workgroup = getWorkgroup(getOperation());
+    int64_t waves = workgroup.waves(), group = body.group(waves), turn = 0;
+    for (const Contraction &c : body.contractions)
+      turn += c.rounds(waves);
+    if (!body.isAsked) {
+      Contraction &first = body.contractions.front();
+      OpBuilder builder(body.loop ? body.loop.getOperation() : first.op.getOperation());
+      Emitter e(builder, first.op->getLoc(), getOperation());
+      Place place(e);
+      LdsRing ring{e, body.slots, LdsRing::find(e, most, place.wave)};
+      Value tile = body.loop ? Value(arith::DivUIOp::create(e.b, e.loc, body.loop.getLowerBound(), e.index(first.columns)))
+                             : tileOf(e, body, first, false);
+      e.loop(body.slots, 1, [&](Value slot) { ring.ask(place, first, tile, slot, slot); });
+    }
+    if (body.isAsked)
+      body.function->setAttr(kRingHead, IntegerAttr::get(IntegerType::get(&getContext(), 64), body.slots));
+    int64_t before = 0;
+    for (auto [i, c] : llvm::enumerate(body.contractions)) {
+      OpBuilder builder(c.op);
+      Emitter e(builder, c.op.getLoc(), getOperation());
+      bool isLast = i + 1 == body.contractions.size();
+      const Contraction &next = body.contractions[isLast ? 0 : i + 1];
+      Place place(e);
+      Value tile = tileOf(e, body, c, false), nextTile, goesOn;
+      // Where the tile begins in the ring: all tiles before it have gone through.
+      Value slot = e.index(before % body.slots);
+      if (body.loop) {
+        Value done = arith::SubIOp::create(e.b, e.loc, body.loop.getInductionVar(), body.loop.getLowerBound());
+        done = arith::DivUIOp::create(e.b, e.loc, done, body.loop.getStep());
+        slot = arith::RemUIOp::create(e.b, e.loc, e.addIndex(e.mulIndex(done, turn), before), e.index(body.slots));
+      }
+      if (!isLast) {
+        nextTile = tileBehind(e, body, c, next);
+      } else if (body.loop) {
+        nextTile = e.addIndex(tileOf(e, body, next, false), 1);
+        Value after = arith::AddIOp::create(e.b, e.loc, body.loop.getInductionVar(), body.loop.getStep());
+        goesOn = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::slt, after, body.loop.getUpperBound());
+      }
+      LdsRing ring{e, body.slots, LdsRing::find(e, most, place.wave)};
+      Lowering{e, c, /*isWhole=*/chipset == "gfx950", Ring{e, Value()}, place}.emitFromLds(
+          ring, group, slot, tile, next, nextTile, isLast, goesOn);
+      before += c.rounds(waves);
+    }
+  }
+
+  /// The tile of the contraction after `c` in the same turn, whose subview stands further down.
+  static Value tileBehind(Emitter &e, const Body &body, Contraction &c, const Contraction &next) {
+    auto slice = next.rhs.getDefiningOp<memref::SubViewOp>();
+    if (auto at = dyn_cast<Value>(slice.getMixedOffsets()[0]))
+      if (Operation *op = at.getDefiningOp(); op && op->getBlock() == c.op->getBlock() && !op->isBeforeInBlock(c.op))
+        op->moveBefore(c.op);
+    return tileOf(e, body, next, false);
+  }
+
   void lower(Body &body) {
     bool isAsked = body.isAsked;
     Value memory = body.function.front().addArgument(ringType(), body.function.getLoc());
@@ -355,26 +625,16 @@ struct AMDGPULowerContractions
       const Contraction &next = body.contractions[isLast ? 0 : i + 1];
       Place place(e);
       Value tile = tileOf(e, body, c, false), nextTile;
-      if (isLast) {
-        nextTile = tileOf(e, body, next, true);
-      } else {
-        // The next tile's subview stands further down.
-        auto slice = next.rhs.getDefiningOp<memref::SubViewOp>();
-        if (auto at = dyn_cast<Value>(slice.getMixedOffsets()[0]))
-          if (Operation *op = at.getDefiningOp(); op && op->getBlock() == c.op->getBlock() && !op->isBeforeInBlock(c.op))
-            op->moveBefore(c.op);
-        nextTile = tileOf(e, body, next, false);
-      }
+      nextTile = isLast ? tileOf(e, body, next, true) : tileBehind(e, body, c, next);
       Lowering{e, c, /*isWhole=*/chipset == "gfx950", Ring{e, memory}, place}.emit(tile, next, nextTile);
     }
-    for (Contraction &c : body.contractions)
-      c.op.erase();
   }
 
   /// The head of a body's stream, asked for by the walk before it waits for the
   /// body's events: weights do not depend on activations. Wave 0, which polls,
   /// comes after its wait, as its loads complete in order.
-  void prefetch(gpu::GPUFuncOp step, func::FuncOp dispatch, MutableArrayRef<Body> bodies) {
+  /// With `most`, the ring has as many slots a wave in LDS.
+  void prefetch(gpu::GPUFuncOp step, func::FuncOp dispatch, MutableArrayRef<Body> bodies, int64_t most) {
     MLIRContext *context = &getContext();
     // @streams: for each case the column of the weight's offset, its steps, and
     // how many rounds of them the ring holds.
@@ -385,12 +645,12 @@ struct AMDGPULowerContractions
       for (auto call : region.getOps<func::CallOp>())
         for (Body &body : bodies) {
           if (body.function.getName() != call.getCallee() || body.contractions.front().columnBlocks() != 1 ||
-              !body.startsAtLo())
+              !body.startsAtLo() || (most && !body.slots))
             continue;
           const Contraction &first = body.contractions.front();
           streams[3 * label] = 3 + first.weight().getArgNumber();
           streams[3 * label + 1] = first.steps();
-          streams[3 * label + 2] = first.held(getWorkgroup(getOperation()).waves());
+          streams[3 * label + 2] = body.head(getWorkgroup(getOperation()).waves());
           body.isAsked = true;
         }
     }
@@ -406,8 +666,11 @@ struct AMDGPULowerContractions
     func::CallOp call;
     step.walk([&](func::CallOp op) { call = op; });
     b.setInsertionPointToStart(&step.getBody().front());
-    Value ring = memref::AllocaOp::create(b, step.getLoc(), ringType());
-    call.getOperandsMutable().append(ring);
+    Value ring;
+    if (llvm::any_of(bodies, [](const Body &body) { return !body.slots; })) {
+      ring = memref::AllocaOp::create(b, step.getLoc(), ringType());
+      call.getOperandsMutable().append(ring);
+    }
     // The walk's turn: the block that holds both the waits and the call.
     Operation *waits = nullptr;
     step.walk([&](WaitOp op) { waits = op; });
@@ -441,23 +704,39 @@ struct AMDGPULowerContractions
         Value tile = arith::MulIOp::create(b, loc, lo, e.mulIndex(steps, kStep * kBlock * 2));
         Value base = e.addIndex(offset, tile);
         Value own = e.mulIndex(e.lane(), kWeightGroup);
-        Value most = arith::SubIOp::create(b, loc, steps, e.index(1));
+        Value lastStep = arith::SubIOp::create(b, loc, steps, e.index(1));
         Value held = entry(table, {kind, e.index(2)});
+        auto stepAt = [&](Value round) {
+          Value at = arith::MinUIOp::create(b, loc, place.step(round), lastStep);
+          return e.addIndex(base, e.mulIndex(at, kStep * kBlock * 2));
+        };
+        if (most) {
+          Value own = LdsRing::find(e, most, place.wave);
+          e.loop(e.index(0), held, 1, {}, [&](Value slot, ValueRange) {
+            RingAskOp::create(b, loc, own, slot, step.getArgument(0), ValueRange{stepAt(slot)});
+            return SmallVector<Value>();
+          });
+          return;
+        }
         auto part = MemRefType::get({kStep * kBlock}, b.getBF16Type(), MemRefLayoutAttrInterface(),
                                     bytes.getMemorySpace());
         for (int64_t first = 0; first < kRing; first += kPart) {
           Value isHeld = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, e.index(first), held);
           e.ifThen(isHeld, [&] {
             for (int64_t slot = first; slot < first + kPart; ++slot) {
-              Value at = arith::MinUIOp::create(b, loc, place.step(e.index(slot)), most);
-              at = e.addIndex(base, e.mulIndex(at, kStep * kBlock * 2));
-              Value view = memref::ViewOp::create(b, loc, part, step.getArgument(0), at, ValueRange());
+              Value view = memref::ViewOp::create(b, loc, part, step.getArgument(0), stepAt(e.index(slot)), ValueRange());
               Ring{e, ring}.write(slot, e.loadRaw(view, own, kWeightGroup));
             }
           });
         }
       });
     };
+    // A worker that gives up leaves a head behind: LDS must not go while it arrives.
+    if (most)
+      step.walk([&](gpu::ReturnOp end) {
+        b.setInsertionPoint(end);
+        RingWaitOp::create(b, end.getLoc(), 0);
+      });
     b.setInsertionPoint(turn->findAncestorOpInBlock(*waits));
     emit(false);
     b.setInsertionPoint(call);
@@ -473,11 +752,27 @@ struct AMDGPULowerContractions
       return;
     auto dispatch = getOperation().lookupSymbol<func::FuncOp>("dispatch");
     auto step = getOperation().lookupSymbol<gpu::GPUFuncOp>("fleet_step");
+    // Only gfx950 moves 16 bytes a lane from memory to LDS.
+    int64_t slots = findSlots(bodies), most = chipset == "gfx950" && slots > 0 ? slots : 0;
+    int64_t waves = getWorkgroup(getOperation()).waves();
+    for (Body &body : bodies) {
+      if (mayStage)
+        stage(body);
+      body.takeSlots(most, waves);
+    }
     if (dispatch && step)
-      prefetch(step, dispatch, bodies);
-    for (Body &body : bodies)
-      lower(body);
-    if (!dispatch)
+      prefetch(step, dispatch, bodies, most);
+    bool hasRegisters = false;
+    for (Body &body : bodies) {
+      if (body.slots)
+        lowerFromLds(body, most);
+      else
+        lower(body);
+      hasRegisters |= !body.slots;
+      for (Contraction &c : body.contractions)
+        c.op.erase();
+    }
+    if (!dispatch || !hasRegisters)
       return;
     Value ring = dispatch.front().addArgument(ringType(), dispatch.getLoc());
     dispatch.setFunctionType(FunctionType::get(&getContext(), dispatch.front().getArgumentTypes(), {}));
