@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -164,17 +167,50 @@ class Call:
 
 
 def code_object(vmfb: bytes) -> bytes:
-    """The AMD code object inside a vmfb."""
-    begin = vmfb.find(b"\x7fELF\x02\x01\x01")
-    while 0 <= begin <= len(vmfb) - 64:
-        (machine,) = struct.unpack_from("<H", vmfb, begin + 18)
-        (table,) = struct.unpack_from("<Q", vmfb, begin + 40)
-        size, count = struct.unpack_from("<HH", vmfb, begin + 58)
-        end = begin + table + size * count  # the section headers come last
-        if machine == 224 and end <= len(vmfb):
-            return vmfb[begin:end]
-        begin = vmfb.find(b"\x7fELF\x02\x01\x01", begin + 1)
+    """The AMD code object inside a vmfb.
+
+    A vmfb is a zip archive with one file for each executable. That of the format ``rocm-hsaco-fb`` is a header of
+    64 bytes that begins with ``HIP1``, then the flatbuffer ``{exports, modules: [{hsaco_image}]}``.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(vmfb)) as archive:
+            files = [archive.read(name) for name in archive.namelist()]
+        for data in files:
+            if data.startswith(b"HIP1"):
+                root = _Table(data[64:], _follow(data[64:], 0))
+                image = _Table(root.data, _follow(root.data, root.vector(1)[0])).vector(0, size=1)
+                code = root.data[image.start : image.stop]
+                if code.startswith(b"\x7fELF"):
+                    return code
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, struct.error, IndexError, zlib.error):
+        pass  # not a vmfb, or a damaged one
     raise FleetError("the program has no AMD code object")
+
+
+def _follow(data: bytes, at: int) -> int:
+    """Where the flatbuffer's offset at ``at`` leads."""
+    return at + struct.unpack_from("<I", data, at)[0]
+
+
+class _Table:
+    """A table of a flatbuffer."""
+
+    def __init__(self, data: bytes, at: int) -> None:
+        self.data, self._at = data, at
+
+    def vector(self, field: int, size: int = 4) -> range:
+        """Where the elements of a field, a vector, stand; ``size`` bytes each. IndexError where there is no such field."""
+        fields = self._at - struct.unpack_from("<i", self.data, self._at)[0]
+        entry = 4 + 2 * field
+        inside = 0 <= fields and entry < struct.unpack_from("<H", self.data, fields)[0]
+        offset = struct.unpack_from("<H", self.data, fields + entry)[0] if inside else 0
+        if not offset:
+            raise IndexError(field)
+        begin = _follow(self.data, self._at + offset) + 4
+        elements = range(begin, begin + size * struct.unpack_from("<I", self.data, begin - 4)[0], size)
+        if elements.stop > len(self.data):
+            raise IndexError(field)
+        return elements
 
 
 class ExecutorCall:

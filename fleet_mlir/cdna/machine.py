@@ -104,6 +104,9 @@ class Adversary:
     slow_pace: int = 1
     straggle: int = 0  # a wave stays behind when it leaves a barrier
     stale: int = 0  # a cache miss finds what memory held at any time since the cache was last invalidated
+    starve: int = 0  # a workgroup runs only when all others have slept or waited for `patience` rounds, or up to four times as many
+    patience: int = 16
+    starve_after: int = 0  # most atomics with which a workgroup changes memory before it starves
     quantum: int = 1000  # mean instructions of a turn
 
     @staticmethod
@@ -124,6 +127,9 @@ class Adversary:
             straggle=r.choice([one // 16, one // 4]),
             stale=r.choice([0, one // 4, one]),
             quantum=r.choice([8, 64, 256, 1024]),
+            starve=r.choice([0, 0, one // 8, one // 2]),
+            patience=r.choice([16, 64]),
+            starve_after=r.choice([0, 8, 32]),
         )
 
 

@@ -52,7 +52,8 @@ class Config(ctypes.Structure):
         *[
             (name, u32)
             for name in (
-                "defer_store defer_load defer_ds yield_atomic drain evict_l1 evict_l2 slow_wave slow_pace straggle stale quantum"
+                "defer_store defer_load defer_ds yield_atomic drain evict_l1 evict_l2 slow_wave slow_pace straggle stale"
+                " starve patience starve_after quantum"
             ).split()
         ],
     ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from fleet_mlir.cdna import Machine
+from fleet_mlir.cdna.machine import Adversary
 
 Build = Callable[..., bytes]
 SEEDS = range(20)
@@ -165,3 +167,25 @@ def test_a_seed_is_reproducible(arch: str, build: Build) -> None:
 
     assert run(7) == run(7)
     assert len({run(seed)[0].rounds for seed in range(5)}) > 1
+
+
+def test_starving(arch: str, build: Build) -> None:
+    """A flag that is raised at once is always seen after long work, but where its workgroup may starve."""
+    code = build("litmus.cl", arch)
+
+    def flags(**changes: int) -> set[tuple[int, int]]:
+        seen = set()
+        for seed in range(60):
+            adversary = dataclasses.replace(Adversary.from_seed(seed), **{"starve": 0, "starve_after": 0, **changes})
+            machine = Machine(arch, xcds=2, cus=1, seed=seed, adversary=adversary)
+            machine.load(code)
+            counters, out = np.zeros(1024, np.uint32), np.full(2, 9, np.int32)
+            machine.launch("hurry", 2, 64, [counters, out, 2000])
+            assert counters[[0, 32, 64]].tolist() == [1, 1, 2000]  # in the end everybody has run
+            seen.add((int(out[0]), int(out[1])))
+        return seen
+
+    assert flags() == {(1, 1)}
+    assert (0, 0) in flags(starve=32768)
+    # From its first atomic on: between the two.
+    assert (1, 0) in flags(starve=32768, starve_after=2)

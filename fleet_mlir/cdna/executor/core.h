@@ -267,6 +267,9 @@ struct Group {
   int nwaves, arrived, ended;
   u8 *lds;
   u32 lds_size;
+  // Rounds without progress that it lets pass before it runs (0: none), and how
+  // many of its atomics come before that begins.
+  u32 patience, plenty;
   Cu *cu;
   Wave *wave[MAX_WAVES];
 };
@@ -289,8 +292,8 @@ typedef struct {
   u32 stall_rounds;
   // Chances out of 65536, drawn from the seed by machine.py.
   u32 defer_store, defer_load, defer_ds, yield_atomic, drain, evict_l1,
-      evict_l2, slow_wave, slow_pace, straggle, stale;
-  u32 quantum;
+      evict_l2, slow_wave, slow_pace, straggle, stale, starve;
+  u32 patience, starve_after, quantum;
 } Config;
 
 typedef struct {

@@ -4,7 +4,8 @@
 // waves in a seeded order; a wave runs until it sleeps, meets a barrier, ends,
 // yields after an atomic, or has used a seeded number of instructions. Every
 // wave gets its turn, so that a wave that spins never starves the one it
-// waits for.
+// waits for. A starved workgroup gets its turn only after some rounds in which
+// nobody made progress.
 #include "memory.h"
 #include "table.h"
 #if defined(__x86_64__)
@@ -217,6 +218,10 @@ static bool start_group(Machine *m, const Dispatch *d, u32 index, u32 waves) {
   g->id[2] = (int)(index / d->grid[0] / d->grid[1]);
   g->nwaves = (int)waves;
   g->cu = cu;
+  if (m->config.starve && toss(m, m->config.starve)) { // each in its own measure
+    g->patience = m->config.patience + (u32)(next_random(m) % (3ull * m->config.patience + 1));
+    g->plenty = (u32)(next_random(m) % (m->config.starve_after + 1ull));
+  }
   g->lds_size = d->lds;
   g->lds = malloc(d->lds + 16);
   for (u32 k = 0; k + 4 <= d->lds; k += 4)
@@ -260,8 +265,11 @@ static void retire_groups(Machine *m) {
 
 // ---- running ----
 enum {
-  SPIN = 500
-}; // most instructions between two sleeps of a wave that only waits
+  SPIN = 500, // most instructions between two sleeps of a wave that only waits
+  // Instructions without progress after which even a starved workgroup runs: the
+  // others may be waiting for it without a sleep.
+  FAMINE = 1 << 18
+};
 static void run_wave(Machine *m, Wave *w, u64 quantum) {
   const Inst *i = w->ip;
   u64 n = 0;
@@ -301,6 +309,9 @@ static void fail(Machine *m, int code) {
     m->error.group = m->error.wave = m->error.lane = -1;
   }
 }
+static bool starves(const Wave *w) {
+  return w->group->patience && !w->group->plenty;
+}
 // Runs a kernel; 0, or an error code (cdna_error tells more). After an error
 // the waves stay, so that the caller can look at them, until the next call.
 EXPORT int cdna_launch(Machine *m, const Dispatch *d) {
@@ -329,7 +340,7 @@ EXPORT int cdna_launch(Machine *m, const Dispatch *d) {
 #endif
   u32 total = d->grid[0] * d->grid[1] * d->grid[2], next = 0;
   u32 waves = (d->block[0] * d->block[1] * d->block[2] + LANES - 1) / LANES;
-  u32 idle = 0, mode = ~0u;
+  u32 idle = 0, famine = 0, mode = ~0u;
   while (true) {
     bool room = true;
     while (next < total && room) {
@@ -354,21 +365,30 @@ EXPORT int cdna_launch(Machine *m, const Dispatch *d) {
       }
       a = b, b = t;
     }
-    bool busy = false, ended = false;
+    bool busy = false, works = false, able = false, ended = false;
     for (u32 k = 0; k < n && !m->error.code; ++k) {
       Wave *w = m->wave[(start + (u64)k * step) % n];
       if (w->state != WAVE_READY)
         continue;
       if (w->nap) {
         --w->nap;
+        able |= !w->naps && !starves(w);
         continue;
       }
-      if (w->pace > 1 && idle < 64 && next_random(m) % w->pace)
+      if (w->pace > 1 && idle < 64 && next_random(m) % w->pace) {
+        able |= !w->naps && !starves(w);
+        continue;
+      }
+      // The first starved wave that gets somewhere sends the others back.
+      if (starves(w) && (m->progress != last_progress ||
+                         (famine < w->group->patience && idle < c->stall_rounds / 2 &&
+                          m->clock - last_progress_clock < FAMINE)))
         continue;
       if (w->mode != mode) {
         apply_mode(w);
         mode = w->mode;
       }
+      u64 before = m->progress;
       run_wave(m, w, 1 + next_random(m) % (2ull * c->quantum));
       mode = w->mode;
       switch (w->stop) {
@@ -400,15 +420,20 @@ EXPORT int cdna_launch(Machine *m, const Dispatch *d) {
         break;
       case STOP_QUANTUM:
         if (w->awake > SPIN) { // more than a turn of a loop that sleeps
-          busy = true;
+          busy |= !starves(w);
+          works |= starves(w);
           w->naps = 0;
         }
+        able |= !w->naps && !starves(w); // one that polls may be in the middle of it
         w->nap = toss(m, m->config.straggle / 16) ? linger(m) : 0;
         break;
       default: // after an atomic the others get time to see what this wave has,
                // and has not, made visible
-        w->naps = 0;
         w->nap = linger(m);
+        if (m->progress != before) { // else it may be how the wave polls
+          w->naps = 0;
+          able |= !starves(w);
+        }
         break;
       }
     }
@@ -423,11 +448,13 @@ EXPORT int cdna_launch(Machine *m, const Dispatch *d) {
         if (cu->queued && toss(m, c->drain))
           drain_channel(m, cu, (u32)(next_random(m) % CHANNELS), ~0ull);
       }
+    // Who starves gets its turn when all others sleep or wait, and nothing comes of it.
+    famine = able || m->progress != last_progress ? 0 : famine + !works;
     if (m->progress != last_progress) {
       last_progress = m->progress;
       last_progress_clock = m->clock;
       idle = 0;
-    } else {
+    } else if (!works) { // a starved wave at work may go on, and is no deadlock
       idle = busy ? 0 : idle + 1;
     }
     bool queued = false;

@@ -99,3 +99,19 @@ __attribute__((reqd_work_group_size(64, 1, 1))) kernel void eventually(counter f
       ADD(flag + 64);
   }
 }
+
+// Workgroup 0 raises a flag at once; workgroup 1 works for long, in a way that
+// others could see, and then looks at it without a wait.
+__attribute__((reqd_work_group_size(64, 1, 1))) kernel void hurry(counter counters, __global int *out, int steps) {
+  if (TID != 0)
+    return;
+  if (__builtin_amdgcn_workgroup_id_x() == 0) {
+    ADD(counters);
+    ADD(counters + 32);
+    return;
+  }
+  for (int k = 0; k < steps; k++)
+    ADD(counters + 64);
+  out[0] = READ(counters);
+  out[1] = READ(counters + 32);
+}

@@ -40,13 +40,40 @@ static constexpr int32_t kLook = 64;
 static constexpr int32_t kRankBits = 12;
 
 namespace {
+/// What a test leaves out: of one task, or (-1) everywhere.
+struct Omission {
+  StringRef what;
+  int64_t task = -1;
+  MemRefType arrivals; // tasks x chiplets
+};
+
 /// The places a scope of LLVM stands for.
 constexpr StringRef kAgent = "agent", kWorkgroup = "workgroup", kSystem = "";
 
 struct Lowering {
   Emitter &e;
   int64_t pollBudget;
-  StringRef omit;
+  const Omission &omit;
+
+  /// Whether the event of a wait or a signal is that of the task a test leaves out.
+  Value isOmittedTask(Operation *op) {
+    int64_t chiplets = omit.arrivals.getDimSize(1);
+    int64_t firstOfDevice = omit.arrivals.getNumElements();
+    auto wait = dyn_cast<WaitOp>(op);
+    Value index = wait ? wait.getIndex() : cast<SignalOp>(op).getIndex();
+    TaskScope scope = (wait ? wait.getScope() : cast<SignalOp>(op).getScope()).getValue();
+    if (scope == TaskScope::Device)
+      return compare(arith::CmpIPredicate::eq, index, e.index(firstOfDevice + omit.task));
+    Value task = arith::DivUIOp::create(e.b, e.loc, index, e.index(chiplets));
+    return compare(arith::CmpIPredicate::eq, task, e.index(omit.task));
+  }
+  /// Emits an ordering, unless a test leaves it out.
+  void unlessOmitted(StringRef what, Operation *op, function_ref<void()> emit) {
+    if (omit.what != what)
+      return emit();
+    if (omit.task >= 0)
+      e.ifThen(arith::XOrIOp::create(e.b, e.loc, isOmittedTask(op), truth(true)), emit);
+  }
 
   Value pointer(Value memref, Value at) {
     auto type = cast<MemRefType>(memref.getType());
@@ -76,6 +103,18 @@ struct Lowering {
                                 /*isInvariant=*/false, /*isInvariantGroup=*/false,
                                 LLVM::AtomicOrdering::monotonic, kAgent);
   }
+  /// "Atomic read-modify-write instructions implicitly bypass the L1": an add of 0
+  /// reads where the chiplet's own counters are. It releases, as LLVM makes an ordinary
+  /// load, which may hit in the L1, of an add of 0 that does not.
+  Value loadInL2(Value pointer) {
+    return LLVM::AtomicRMWOp::create(e.b, e.loc, LLVM::AtomicBinOp::add, pointer, e.i32(0),
+                                     omit.what == "bypass" ? LLVM::AtomicOrdering::monotonic
+                                                           : LLVM::AtomicOrdering::release,
+                                     kWorkgroup);
+  }
+  void waitForVectorMemory() {
+    ROCDL::SWaitcntOp::create(e.b, e.loc, e.b.getI32IntegerAttr(kNoVectorMemoryLeft));
+  }
   Value compare(arith::CmpIPredicate how, Value x, Value y) {
     return arith::CmpIOp::create(e.b, e.loc, how, x, y);
   }
@@ -88,7 +127,17 @@ struct Lowering {
                                              e.b.getStringAttr("llvm.amdgcn.s.getreg"),
                                              ValueRange{which})
                    .getResult(0);
-    return arith::IndexCastUIOp::create(e.b, e.loc, e.b.getIndexType(), id);
+    Value chiplet = arith::IndexCastUIOp::create(e.b, e.loc, e.b.getIndexType(), id);
+    if (omit.what != "binding")
+      return chiplet;
+    // A test binds one workgroup to the chiplet next to its own, or all by their numbers.
+    Value group = gpu::BlockIdOp::create(e.b, e.loc, gpu::Dimension::x);
+    Value other = omit.task < 0 ? group : e.addIndex(chiplet, 1);
+    other = arith::RemUIOp::create(e.b, e.loc, other, e.index(omit.arrivals.getDimSize(1)));
+    if (omit.task < 0)
+      return other;
+    Value isChosen = compare(arith::CmpIPredicate::eq, group, e.index(omit.task));
+    return arith::SelectOp::create(e.b, e.loc, isChosen, other, chiplet);
   }
 
   /// A ticket of the workgroup's chiplet. Only workgroups of this chiplet touch
@@ -150,7 +199,7 @@ struct Lowering {
     Value expired = e.shared(op->getAttrOfType<FlatSymbolRefAttr>("fleet.expired").getValue(),
                              inWorkgroupMemory({2}, e.b.getI32Type()));
     Value all = pointer(tickets, e.index(last));
-    ROCDL::SWaitcntOp::create(e.b, e.loc, e.b.getI32IntegerAttr(kNoVectorMemoryLeft));
+    waitForVectorMemory();
     // As with the tickets, the first arrival of an epoch raises the counter.
     Value base = arith::ShLIOp::create(e.b, e.loc, step.getArgument(5), e.i32(kRankBits));
     LLVM::AtomicRMWOp::create(e.b, e.loc, LLVM::AtomicBinOp::umax, all, base,
@@ -163,7 +212,7 @@ struct Lowering {
         e.b, e.loc, TypeRange{e.b.getI32Type()}, ValueRange{e.i32(0)},
         [&](OpBuilder &, Location, ValueRange polls) {
           Value left = arith::SubIOp::create(e.b, e.loc, loadPastL2(all), target);
-          Value missing = compare(arith::CmpIPredicate::slt, left, e.i32(0));
+          Value missing = omit.what == "meeting" ? truth(false) : compare(arith::CmpIPredicate::slt, left, e.i32(0));
           Value patient = compare(arith::CmpIPredicate::ult, polls[0], budget);
           scf::ConditionOp::create(e.b, e.loc, arith::AndIOp::create(e.b, e.loc, missing, patient),
                                    polls);
@@ -179,9 +228,7 @@ struct Lowering {
       memref::StoreOp::create(e.b, e.loc, e.i32(1), expired, e.index(0));
       memref::StoreOp::create(e.b, e.loc, e.i32(tasks - 1), expired, e.index(1));
     });
-    Value count = LLVM::AtomicRMWOp::create(e.b, e.loc, LLVM::AtomicBinOp::add, own, e.i32(0),
-                                            LLVM::AtomicOrdering::monotonic, kWorkgroup);
-    count = arith::AndIOp::create(e.b, e.loc, count, e.i32((1 << kRankBits) - 1));
+    Value count = arith::AndIOp::create(e.b, e.loc, loadInL2(own), e.i32((1 << kRankBits) - 1));
     memref::StoreOp::create(e.b, e.loc, count,
                             e.shared(present.getValue(), inWorkgroupMemory({1}, e.b.getI32Type())),
                             e.index(0));
@@ -191,66 +238,30 @@ struct Lowering {
   /// before any following global load; ensures that following loads will not see
   /// stale L1 and L2 global data". The workgroup shares the L1 and the L2 that
   /// were invalidated, so the barrier makes it hold for every thread.
+  /// LLVM knows no scope between workgroup and agent; for an event of chiplet scope
+  /// the same acquire does more than is needed.
   void wait(WaitOp op) {
-    auto expired = op->getAttrOfType<FlatSymbolRefAttr>("fleet.expired");
-    auto step = op->getParentOfType<gpu::GPUFuncOp>();
-    Value flags;
-    if (expired)
-      flags = e.shared(expired.getValue(), inWorkgroupMemory({2}, e.b.getI32Type()));
     e.forOneThread([&] {
       Value counter = pointer(op.getCounters(), op.getIndex());
-      auto reached = [&]() -> Value {
-        if (omit == "wait")
-          return truth(true);
-        Value left = arith::SubIOp::create(e.b, e.loc, loadPastL2(counter), op.getTarget());
+      bool isDevice = op.getScope().getValue() == TaskScope::Device;
+      auto isOver = [&]() -> Value {
+        Value now = isDevice ? loadPastL2(counter) : loadInL2(counter);
+        Value left = arith::SubIOp::create(e.b, e.loc, now, op.getTarget());
         return compare(arith::CmpIPredicate::sge, left, e.i32(0));
       };
-      // Carried: polls, whether to give up.
-      Value budget =
-          arith::ConstantIntOp::create(e.b, e.loc, std::min<int64_t>(pollBudget, INT32_MAX), 32);
-      Value before = expired ? compare(arith::CmpIPredicate::ne, e.load(flags, e.index(0)), e.i32(0))
-                             : truth(false);
-      auto loop = scf::WhileOp::create(
-          e.b, e.loc, TypeRange{e.b.getI32Type(), e.b.getI1Type()}, ValueRange{e.i32(0), before},
-          [&](OpBuilder &, Location, ValueRange carried) {
-            Value missing = arith::XOrIOp::create(e.b, e.loc, reached(), truth(true));
-            Value goesOn = arith::XOrIOp::create(e.b, e.loc, carried[1], truth(true));
-            scf::ConditionOp::create(
-                e.b, e.loc, arith::AndIOp::create(e.b, e.loc, missing, goesOn), carried);
-          },
-          [&](OpBuilder &, Location, ValueRange carried) {
-            ROCDL::SSleepOp::create(e.b, e.loc, e.b.getI32IntegerAttr(kSleep));
-            Value polls = arith::AddIOp::create(e.b, e.loc, carried[0], e.i32(1));
-            Value giveUp = truth(false);
-            if (expired) {
-              Value tired = compare(arith::CmpIPredicate::uge, polls, budget);
-              Value rest = arith::AndIOp::create(e.b, e.loc, polls, e.i32(kLook - 1));
-              auto look = scf::IfOp::create(
-                  e.b, e.loc, compare(arith::CmpIPredicate::eq, rest, e.i32(0)),
-                  [&](OpBuilder &, Location) {
-                    int64_t at = e.module->getAttrOfType<IntegerAttr>("fleet.status").getInt();
-                    Value output = step.getArgument(4);
-                    Value status = cpu::viewAt(
-                        e, output, at,
-                        MemRefType::get({4}, e.b.getI32Type(), MemRefLayoutAttrInterface(),
-                                        cast<MemRefType>(output.getType()).getMemorySpace()));
-                    Value others = loadPastL2(pointer(status, e.index(0)));
-                    scf::YieldOp::create(e.b, e.loc,
-                                         compare(arith::CmpIPredicate::ne, others, e.i32(0)));
-                  },
-                  [&](OpBuilder &, Location) { scf::YieldOp::create(e.b, e.loc, truth(false)); });
-              giveUp = arith::OrIOp::create(e.b, e.loc, tired, look.getResult(0));
-            }
-            scf::YieldOp::create(e.b, e.loc, ValueRange{polls, giveUp});
-          });
-      if (expired)
-        e.ifThen(loop.getResult(1), [&] {
-          memref::StoreOp::create(e.b, e.loc, e.i32(1), flags, e.index(0));
-          Value index = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), op.getIndex());
-          memref::StoreOp::create(e.b, e.loc, index, flags, e.index(1));
-        });
-      if (omit != "acquire")
-        fence(LLVM::AtomicOrdering::acquire, kAgent);
+      auto isOverOrOmitted = [&]() -> Value {
+        if (omit.what != "wait")
+          return isOver();
+        return omit.task < 0 ? truth(true) : arith::OrIOp::create(e.b, e.loc, isOver(), isOmittedTask(op));
+      };
+      auto loadStatus = [&](Value arena, int64_t at) {
+        auto type = MemRefType::get({4}, e.b.getI32Type(), MemRefLayoutAttrInterface(),
+                                    cast<MemRefType>(arena.getType()).getMemorySpace());
+        return loadPastL2(pointer(cpu::viewAt(e, arena, at, type), e.index(0)));
+      };
+      auto rest = [&] { ROCDL::SSleepOp::create(e.b, e.loc, e.b.getI32IntegerAttr(kSleep)); };
+      pollForEvent(e, op, {pollBudget, kLook, isOverOrOmitted, loadStatus, rest});
+      unlessOmitted("acquire", op, [&] { fence(LLVM::AtomicOrdering::acquire, kAgent); });
     });
     e.barrier();
   }
@@ -264,8 +275,7 @@ struct Lowering {
   /// Gives the new value in thread 0 and 0 in the others.
   Value signalChiplet(SignalOp op) {
     fence(LLVM::AtomicOrdering::release, kWorkgroup);
-    if (omit != "drain")
-      ROCDL::SWaitcntOp::create(e.b, e.loc, e.b.getI32IntegerAttr(kNoVectorMemoryLeft));
+    unlessOmitted("drain", op, [&] { waitForVectorMemory(); });
     e.barrier();
     Value isFirst = compare(arith::CmpIPredicate::eq, e.thread(), e.index(0));
     auto only = scf::IfOp::create(
@@ -287,11 +297,10 @@ struct Lowering {
   /// The wait is said again: LLVM 22 does not count a write-back among the
   /// operations in flight, and drops the fence's own wait where it sees no other.
   Value signalDevice(SignalOp op) {
-    if (omit != "write-back") {
+    unlessOmitted("write-back", op, [&] {
       fence(LLVM::AtomicOrdering::release, kAgent);
-      if (omit != "write-back-wait")
-        ROCDL::SWaitcntOp::create(e.b, e.loc, e.b.getI32IntegerAttr(kNoVectorMemoryLeft));
-    }
+      unlessOmitted("write-back-wait", op, [&] { waitForVectorMemory(); });
+    });
     Value before = add(pointer(op.getCounters(), op.getIndex()), kSystem);
     return arith::AddIOp::create(e.b, e.loc, before, e.i32(1));
   }
@@ -300,13 +309,30 @@ struct Lowering {
 struct AMDGPULowerEvents : fleet::impl::AMDGPULowerEventsBase<AMDGPULowerEvents> {
   using AMDGPULowerEventsBase::AMDGPULowerEventsBase;
 
+  LogicalResult parseOmission(Omission &omission) {
+    auto [what, task] = StringRef(omit).split('@');
+    omission.what = what;
+    constexpr StringRef known[] = {"",     "drain",   "write-back", "write-back-wait", "acquire",
+                                   "wait", "meeting", "binding",    "bypass"};
+    if (!llvm::is_contained(known, what))
+      return getOperation().emitError("expected an ordering to omit among drain, write-back, write-back-wait, "
+                                      "acquire, wait, meeting, binding and bypass, found ")
+             << what;
+    if (StringRef(omit).contains('@') && (task.getAsInteger(10, omission.task) || omission.task < 0))
+      return getOperation().emitError("expected a number after ") << what << "@, found " << task;
+    if (omission.task < 0 && what != "binding")
+      return success();
+    auto arrivals = getOperation().lookupSymbol<memref::GlobalOp>("arrivals");
+    if (!arrivals || arrivals.getType().getRank() != 2)
+      return getOperation().emitError("expected a table @arrivals of rank 2, found none");
+    omission.arrivals = arrivals.getType();
+    return success();
+  }
+
   void runOnOperation() override {
-    StringRef known[] = {"", "drain", "write-back", "write-back-wait", "acquire", "wait"};
-    if (!llvm::is_contained(known, StringRef(omit))) {
-      getOperation().emitError("expected an ordering to omit among drain, write-back, write-back-wait, acquire and wait, found ")
-          << omit;
+    Omission omission;
+    if (failed(parseOmission(omission)))
       return signalPassFailure();
-    }
     SmallVector<Operation *> ops;
     getOperation().walk([&](Operation *op) {
       if (isa<ChipletIdOp, WorkerRankOp, WaitOp, SignalOp>(op))
@@ -316,7 +342,7 @@ struct AMDGPULowerEvents : fleet::impl::AMDGPULowerEventsBase<AMDGPULowerEvents>
     for (Operation *op : ops) {
       OpBuilder builder(op);
       Emitter e(builder, op->getLoc(), getOperation());
-      Lowering lowering{e, pollBudget, omit};
+      Lowering lowering{e, pollBudget, omission};
       Value result;
       if (isa<ChipletIdOp>(op)) {
         result = chiplet = lowering.chipletId();

@@ -5,6 +5,26 @@
 // RUN: fleet-opt %s --pass-pipeline="builtin.module(gpu.module(fleet-amdgpu-lower-events{omit=write-back-wait}))" | FileCheck %s --check-prefix=WRITE-BACK-WAIT
 // RUN: fleet-opt %s --pass-pipeline="builtin.module(gpu.module(fleet-amdgpu-lower-events{omit=wait}))" | FileCheck %s --check-prefix=WAIT
 
+// RUN: fleet-opt %s --pass-pipeline="builtin.module(gpu.module(fleet-amdgpu-lower-events{omit=acquire@3}))" | FileCheck %s --check-prefix=ONE
+// RUN: fleet-opt %s --pass-pipeline="builtin.module(gpu.module(fleet-amdgpu-lower-events{omit=drain@1}))" | FileCheck %s --check-prefix=ONE-DRAIN
+// RUN: fleet-opt %s --pass-pipeline="builtin.module(gpu.module(fleet-amdgpu-lower-events{omit=binding}))" | FileCheck %s --check-prefix=BINDING
+// RUN: fleet-opt %s --pass-pipeline="builtin.module(gpu.module(fleet-amdgpu-lower-events{omit=binding@5}))" | FileCheck %s --check-prefix=NEIGHBOUR
+
+// Of one event alone: device counters stand behind those of 4 tasks on 2 chiplets.
+// ONE: %[[THIRD:.*]] = arith.constant 11 : index
+// ONE: %[[IS:.*]] = arith.cmpi eq, %{{.*}}, %[[THIRD]]
+// ONE: %[[KEPT:.*]] = arith.xori %[[IS]]
+// ONE: scf.if %[[KEPT]]
+// ONE-NEXT: llvm.fence syncscope("agent") acquire
+// ONE-DRAIN: arith.divui %{{.*}}, %c2
+// ONE-DRAIN: scf.if
+// ONE-DRAIN-NEXT: rocdl.s.waitcnt 3952
+// BINDING: %[[GROUP:.*]] = gpu.block_id{{ *}}x
+// BINDING: arith.remui %[[GROUP]], %c2
+// NEIGHBOUR: arith.addi %{{.*}}, %c1
+// NEIGHBOUR: arith.cmpi eq, %{{.*}}, %c5
+// NEIGHBOUR: arith.select
+
 // ACQUIRE-NOT: llvm.fence syncscope("agent") acquire
 // WRITE-BACK-NOT: llvm.fence syncscope("agent") release
 // DRAIN: llvm.fence syncscope("workgroup") release
@@ -13,6 +33,7 @@
 // WRITE-BACK-WAIT-NOT: rocdl.s.waitcnt
 // WAIT-NOT: llvm.load
 gpu.module @fleet attributes {fleet.status = 0 : i64, fleet.tickets = 64 : i64, fleet.tickets_size = 512 : i64, fleet.tickets_stride = 256 : i64} {
+  memref.global "private" constant @arrivals : memref<4x2xi32, #gpu.address_space<global>> = dense<1>
   gpu.func @fleet_step(%params: memref<64xi8, #gpu.address_space<global>>, %state: memref<64xi8, #gpu.address_space<global>>, %work: memref<1024xi8, #gpu.address_space<global>>,
                        %input: memref<64xi8, #gpu.address_space<global>>, %output: memref<64xi8, #gpu.address_space<global>>, %epoch: i32) kernel {
     // XCC_ID: hardware register 20, 4 bits.
@@ -38,6 +59,15 @@ gpu.module @fleet attributes {fleet.status = 0 : i64, fleet.tickets = 64 : i64, 
     // CHECK: llvm.fence syncscope("agent") acquire
     // CHECK: gpu.barrier
     fleet.wait #fleet.scope<device> %events[%rank] >= %epoch : memref<8xi32, #gpu.address_space<global>>
+    // An event of the own chiplet is read in its L2, where it is counted.
+    // CHECK: scf.if
+    // CHECK: scf.while
+    // CHECK-NOT: llvm.load {{.*}} atomic
+    // CHECK: llvm.atomicrmw add {{.*}} syncscope("workgroup") release
+    // CHECK: } do {
+    // CHECK: llvm.fence syncscope("agent") acquire
+    // CHECK: gpu.barrier
+    fleet.wait #fleet.scope<chiplet> %events[%rank] >= %epoch : memref<8xi32, #gpu.address_space<global>>
     // Every wave drains its stores, then one add in the L2; no write-back.
     // CHECK: llvm.fence syncscope("workgroup") release
     // CHECK: rocdl.s.waitcnt 3952
