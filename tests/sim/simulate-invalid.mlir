@@ -15,6 +15,24 @@
 // RUN: not fleet-sim --group=task:2 %t/good.mlir 2>&1 | FileCheck %s --check-prefix=GROUP
 // RUN: not fleet-sim --scheduler=dynamic %t/good.mlir 2>&1 | FileCheck %s --check-prefix=ALONE
 // RUN: not fleet-sim --steps=0 %t/good.mlir 2>&1 | FileCheck %s --check-prefix=STEPS
+// RUN: echo 'no' > %t/text.json
+// RUN: not fleet-sim --stamps=%t/text.json %t/good.mlir 2>&1 | FileCheck %s --check-prefix=TEXT
+// RUN: echo '{"clock": "sun", "tick_ns": 1, "stamps": []}' > %t/clock.json
+// RUN: not fleet-sim --stamps=%t/clock.json %t/good.mlir 2>&1 | FileCheck %s --check-prefix=CLOCK
+// RUN: echo '{"clock": "common", "tick_ns": 1, "stamps": []}' > %t/rows.json
+// RUN: not fleet-sim --stamps=%t/rows.json %t/good.mlir 2>&1 | FileCheck %s --check-prefix=ROWS
+// RUN: echo '{"clock": "common", "tick_ns": 1, "stamps": [[1, 2, 3]]}' > %t/row.json
+// RUN: not fleet-sim --stamps=%t/row.json %t/good.mlir 2>&1 | FileCheck %s --check-prefix=ROW
+// RUN: echo '{"clock": "common", "tick_ns": 1, "stamps": [[1, 3, 2, 4]]}' > %t/back.json
+// RUN: not fleet-sim --stamps=%t/back.json %t/good.mlir 2>&1 | FileCheck %s --check-prefix=BACK
+// RUN: not fleet-sim --stamps=%t/nowhere.json %t/good.mlir 2>&1 | FileCheck %s --check-prefix=NOWHERE
+
+// TEXT: error: expected stamps in JSON, found {{.*}}Invalid JSON value
+// CLOCK: error: expected stamps with "tick_ns" above 0, "clock" that is "common" or "worker", and a list "stamps"
+// ROWS: error: expected a row of stamps for each of 1 queue entries, found 0
+// ROW: error: expected 4 numbers in row 0 of the stamps, found another value
+// BACK: error: expected times that rise in row 0 of the stamps, of worker 0
+// NOWHERE: error: cannot open input file '{{.*}}nowhere.json'
 
 // NONE: error: cannot open input file
 // NAME: error: expected the name of a parameter, found 'speed'

@@ -16,11 +16,11 @@
 // CHECK-NEXT: HBM             0.017 MB read, 1.0000 x compulsory
 // CHECK-NEXT: L2              {{.*}} hits of
 // CHECK-NEXT: MALL            {{.*}} hits of
-// CHECK-NEXT: tasks           2 device tasks, 6 cu tasks, 9 signals, 3 write backs
+// CHECK-NEXT: tasks           2 device tasks, 6 cu tasks, 9 signals, 3 of them to the device, 3 write backs
 // CHECK-NEXT: mean worker     compute {{.*}} bandwidth {{.*}} activations {{.*}} dependency {{.*}} signal {{.*}} dispatch {{.*}} idle
 // CHECK-NEXT: critical path   2 tasks, 1 exchanges:
 
-// FLAT: tasks           2 device tasks, 6 cu tasks, 6 signals, 6 write backs
+// FLAT: tasks           2 device tasks, 6 cu tasks, 6 signals, 6 of them to the device, 6 write backs
 
 // Each of 2 x 4 tiles is a task of its own.
 // UNAWARE: tasks           2 device tasks, 8 cu tasks,
@@ -34,8 +34,8 @@
 // JSON:     "l2": 65536,
 
 // TRACE: {"displayTimeUnit":"ns","traceEvents":[{"ph":"M","name":"process_name","pid":0,"args":{"name":"chiplet 0"}}
-// TRACE-SAME: {"ph":"X","name":"body","cat":"task","pid":0,"tid":0,{{.*}}"args":{"task":0,{{.*}}"waits":[],"pieces":[0,1]}}
-// TRACE-SAME: "waits":[0],"pieces":[2]
+// TRACE-SAME: {"ph":"X","name":"body","cat":"task","pid":0,"tid":0,{{.*}}"args":{"task":0,{{.*}}"waits":[],"chiplet_waits":[],"pieces":[0,1]}}
+// TRACE-SAME: "waits":[0],"chiplet_waits":[],"pieces":[2]
 // TRACE-SAME: "cat":"fetch"
 
 // ABLATE:      without step us against L2 hits HBM MB signals

@@ -30,10 +30,11 @@ static cl::opt<bool> asJSON("json", cl::desc("print JSON instead of a table"));
 static cl::opt<bool> ablate("ablate", cl::desc("turn each switch off alone, then all of them"));
 static cl::opt<bool> listParameters("list-parameters", cl::desc("print the parameters with their sources"));
 static cl::opt<std::string> trace("trace", cl::desc("write a trace for Perfetto or Chrome"));
+static cl::opt<std::string> stamps("stamps", cl::desc("do not simulate: take the times that a kernel has left, from this file"));
 static cl::opt<int64_t> context("context", cl::desc("positions that the rows attend to (default: all)"), cl::init(0));
 static cl::opt<int64_t> steps("steps", cl::desc("steps to run; the last is reported, with warm caches"), cl::init(1));
 static cl::opt<bool> exact("exact", cl::desc("caches of lines in sets, for small schedules"));
-static cl::opt<bool> prefetch("prefetch", cl::desc("fetch weights ahead of the events"), cl::init(true));
+static cl::opt<bool> prefetch("prefetch", cl::desc("fetch weights ahead of the events"));
 static cl::opt<Choice> events("events", cl::desc("levels of counters"), cl::init(Choice::First),
                               cl::values(clEnumValN(Choice::First, "hierarchical", "one arrival a chiplet at the device's counter"),
                                          clEnumValN(Choice::Second, "flat", "one arrival a worker")));
@@ -119,12 +120,16 @@ static LogicalResult readOptions(sim::Options &options, const sim::Schedule &sch
   for (const std::string &assignment : parameters)
     if (!sim::setParameter(options.parameters, assignment, error))
       return failure();
-  options.prefetch = prefetch;
-  options.hierarchicalEvents = events == Choice::First;
+  // What is not given is what the schedule was compiled for.
+  options.prefetch = prefetch.getNumOccurrences() ? prefetch : schedule.prefetch;
+  options.hierarchicalEvents = events.getNumOccurrences() ? events == Choice::First : schedule.hierarchicalEvents;
   options.isExact = exact;
   options.steps = steps;
-  options.deal.awareOfChiplets = chiplets == Choice::First;
-  options.deal.isDynamic = scheduler == Choice::Second;
+  options.deal = schedule.deal;
+  if (chiplets.getNumOccurrences())
+    options.deal.awareOfChiplets = chiplets == Choice::First;
+  if (scheduler.getNumOccurrences())
+    options.deal.isDynamic = scheduler == Choice::Second;
   options.deal.traversal = traversal;
   options.deal.rowTile = rowTile;
   for (const std::string &group : groups) {
@@ -195,7 +200,12 @@ int main(int argc, char **argv) {
     file->keep();
     return 0;
   }
-  FailureOr<sim::Result> result = sim::simulate(std::move(*schedule), options, error);
+  FailureOr<sim::Result> result = failure();
+  if (stamps.empty()) {
+    result = sim::simulate(std::move(*schedule), options, error);
+  } else if (auto measured = openInputFile(stamps, &error)) {
+    result = sim::readStamps(std::move(*schedule), measured->getBuffer(), error);
+  }
   if (failed(result))
     return fail(error);
   if (!trace.empty()) {

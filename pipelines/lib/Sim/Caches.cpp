@@ -37,13 +37,26 @@ public:
 
   uint32_t touch(uint64_t block, uint32_t lines, bool writes, std::vector<Victim> &victims) override {
     Group &group = groups[shape.groupOf(block)];
+    // Lines that were touched together before are: they become the youngest, and no set has more than it had.
+    for (size_t i = group.entries.size(); i-- > 0;) {
+      Entry entry = group.entries[i];
+      if (entry.block != block || entry.lines != lines)
+        continue;
+      if (writes && !entry.dirty)
+        written.push_back(block);
+      entry.dirty = writes ? lines : entry.dirty;
+      group.entries.erase(group.entries.begin() + i);
+      group.entries.push_back(entry);
+      return lines;
+    }
     auto [held, dirty] = group.take(block, lines);
-    group.entries.push_back({block, lines, writes ? lines : dirty});
+    group.entries.push_back({static_cast<uint32_t>(block), lines, writes ? lines : dirty});
     if (writes && !dirty)
       written.push_back(block);
     group.add(lines);
     // Only sets with a new line can have one too many: the oldest of each goes.
-    uint32_t over = group.countIs(shape.ways + 1);
+    uint32_t over = held == lines ? 0 : group.countIs(shape.ways + 1);
+    bool isEmptied = false;
     for (size_t i = 0; over; ++i) {
       Entry &entry = group.entries[i];
       uint32_t gone = entry.lines & over;
@@ -51,17 +64,17 @@ public:
         victims.push_back({entry.block, gone & entry.dirty});
       entry.lines &= ~gone;
       entry.dirty &= ~gone;
+      isEmptied |= !entry.lines;
       group.subtract(gone);
       over &= ~gone;
     }
-    llvm::erase_if(group.entries, [](const Entry &entry) { return !entry.lines; });
+    if (isEmptied)
+      llvm::erase_if(group.entries, [](const Entry &entry) { return !entry.lines; });
     return held;
   }
 
   void invalidate(uint64_t block, uint32_t lines) override {
-    Group &group = groups[shape.groupOf(block)];
-    group.take(block, lines);
-    llvm::erase_if(group.entries, [](const Entry &entry) { return !entry.lines; });
+    groups[shape.groupOf(block)].take(block, lines);
   }
 
   void writeBack(llvm::function_ref<void(uint64_t, uint32_t)> give) override {
@@ -78,7 +91,7 @@ public:
 
 private:
   struct Entry {
-    uint64_t block;
+    uint32_t block; ///< 2^32 of them are 16 TiB
     uint32_t lines, dirty;
   };
   struct Group {
@@ -100,16 +113,20 @@ private:
         equal &= number >> i & 1 ? bit : ~bit;
       return equal;
     }
-    /// Takes lines out, returns those that were there and which were written; leaves empty entries.
-    std::pair<uint32_t, uint32_t> take(uint64_t block, uint32_t lines) {
+    /// Takes lines out, returns those that were there and which were written.
+    std::pair<uint32_t, uint32_t> take(uint32_t block, uint32_t lines) {
       uint32_t held = 0, dirty = 0;
+      bool isEmptied = false;
       for (Entry &entry : entries)
         if (entry.block == block) {
           held |= entry.lines & lines;
           dirty |= entry.dirty & lines;
           entry.lines &= ~lines;
           entry.dirty &= ~lines;
+          isEmptied |= !entry.lines;
         }
+      if (isEmptied)
+        llvm::erase_if(entries, [](const Entry &entry) { return !entry.lines; });
       subtract(held);
       return {held, dirty};
     }

@@ -43,7 +43,7 @@ const std::string &bodyOf(const Result &result, uint32_t cuTask) {
 }
 
 StringRef afterName(After after) {
-  constexpr const char *names[] = {"nothing", "queue", "event", "scheduler"};
+  constexpr const char *names[] = {"nothing", "queue", "event", "chiplet event", "scheduler"};
   return names[static_cast<int>(after)];
 }
 
@@ -60,6 +60,8 @@ Path pathOf(const Result &result) {
     switch (r.after) {
     case After::Event:
       ++path.exchanges;
+      [[fallthrough]];
+    case After::ChipletEvent:
       // From the end of the cause's own work: its arrival, the flag and the acquire.
       path.event += r.runs - before->ran;
       break;
@@ -130,15 +132,32 @@ json::Object fleet::sim::toJSON(const Result &result, const Options &options) {
     spans[cu.task].first = std::min(spans[cu.task].first, result.records[i].runs);
     spans[cu.task].second = std::max(spans[cu.task].second, result.records[i].ran);
   }
-  std::map<std::string, std::pair<int64_t, double>> byBody;
+  struct OfBody {
+    int64_t tasks = 0, entries = 0;
+    double span = 0, run = 0, wait = 0, longest = 0;
+  };
+  std::map<std::string, OfBody> byBody;
+  std::vector<double> longest(s.tasks.size(), 0);
+  for (const auto &queue : s.queues)
+    for (uint32_t i : queue) {
+      const CuRecord &r = result.records[i];
+      OfBody &of = byBody[bodyOf(result, i)];
+      ++of.entries;
+      of.run += r.ran - r.runs;
+      of.wait += r.runs - r.waits;
+      double &most = longest[s.cuTasks[i].task];
+      most = std::max(most, r.ran - r.runs);
+    }
   for (auto [i, task] : llvm::enumerate(s.tasks)) {
-    auto &[count, sum] = byBody[s.bodies[task.body].name];
-    ++count;
-    sum += std::max(0.0, spans[i].second - spans[i].first) / 1000;
+    OfBody &of = byBody[s.bodies[task.body].name];
+    ++of.tasks;
+    of.span += std::max(0.0, spans[i].second - spans[i].first);
+    of.longest += longest[i];
   }
   json::Object bodies;
-  for (const auto &[name, value] : byBody)
-    bodies[name] = json::Object{{"tasks", value.first}, {"span_us", value.second}};
+  for (const auto &[name, of] : byBody)
+    bodies[name] = json::Object{{"tasks", of.tasks},        {"entries", of.entries},           {"span_us", of.span / 1000},
+                                {"run_us", of.run / 1000},  {"wait_us", of.wait / 1000},       {"longest_us", of.longest / 1000}};
   Floor floor = floorOf(result, options);
   json::Object parameters;
   auto sources = parameterSourcesOf(s.target, s.backend);
@@ -166,6 +185,7 @@ json::Object fleet::sim::toJSON(const Result &result, const Options &options) {
                                {"steps", options.steps}}},
       {"layers", s.layers},
       {"rows", s.rows},
+      {"measured", result.isMeasured},
       {"step_us", result.ns / 1000},
       {"floor_us", json::Object{{"hbm", floor.hbm / 1000}, {"matrix", floor.matrix / 1000}}},
       {"bytes", json::Object{{"compulsory", result.compulsory},
@@ -180,6 +200,8 @@ json::Object fleet::sim::toJSON(const Result &result, const Options &options) {
                               {"cu_tasks", static_cast<int64_t>(s.cuTasks.size())},
                               {"tasks_run", result.tasksRun},
                               {"signals", result.signals},
+                              {"device_signals", result.deviceSignals},
+                              {"exchanges", result.exchanges},
                               {"write_backs", result.writeBacks}}},
       {"mean_worker_us", std::move(times)},
       {"workers", std::move(workers)},
@@ -211,7 +233,7 @@ void fleet::sim::printText(const Result &result, const Options &options, llvm::r
     line("MALL") << llvm::format("%.1f %% hits", 100 * ratio(result.mallHits, result.mallRequests))
                  << llvm::format(" of %.3f MB\n", result.mallRequests / 1e6);
   line("tasks") << s.tasks.size() << " device tasks, " << s.cuTasks.size() << " cu tasks, " << result.signals
-                << " signals, " << result.writeBacks << " write backs\n";
+                << " signals, " << result.deviceSignals << " of them to the device, " << result.writeBacks << " write backs\n";
   line("mean worker");
   const char *between = "";
   for (const Share &share : kShares) {
@@ -282,6 +304,10 @@ void fleet::sim::printTrace(const Result &result, llvm::raw_ostream &os) {
         j.attribute("activations_us", r.activations / 1000);
         j.attributeArray("waits", [&] {
           for (uint32_t wait : task.waits)
+            j.value(static_cast<int64_t>(wait));
+        });
+        j.attributeArray("chiplet_waits", [&] {
+          for (uint32_t wait : task.chipletWaits)
             j.value(static_cast<int64_t>(wait));
         });
         j.attributeArray("pieces", [&] {

@@ -33,6 +33,7 @@ struct Follower {
   ArrayRef<StringRef> arenas;
   int64_t rows = 1, context = 0;
   Work *work = nullptr;
+  int64_t loops = 0; ///< around the operation that is followed
   llvm::DenseMap<Value, int64_t> numbers;
   llvm::DenseMap<Value, View> views;
 
@@ -46,7 +47,8 @@ struct Follower {
   }
 
   /// The part `[at, at + size)` of each dimension of `value`, or all of it.
-  void access(Value value, bool writes, bool isWeight = false, ArrayRef<int64_t> at = {}, ArrayRef<int64_t> size = {}) {
+  void access(Value value, bool writes, bool isWeight = false, ArrayRef<int64_t> at = {}, ArrayRef<int64_t> size = {},
+              bool isStreamed = false) {
     auto type = dyn_cast<MemRefType>(value.getType());
     if (!type)
       return;
@@ -71,6 +73,7 @@ struct Follower {
     access.bytes = run;
     access.writes = writes;
     access.isWeight = isWeight;
+    access.isStreamed = isStreamed;
     access.isOfRows = !isWeight && arenas[view.operand] != "params" && !shape.empty() && shape[0] == rows && rows > 1;
     // One dimension of runs in an access, the rest in several.
     while (dim > 0 && shape[dim - 1] == 1)
@@ -101,6 +104,8 @@ struct Follower {
       work->accesses.push_back(access);
       if (isWeight)
         work->weightBytes += access.bytes * access.count;
+      if (isStreamed)
+        work->streamedBytes += access.bytes * access.count;
     }
   }
 
@@ -223,10 +228,14 @@ void Follower::followLinalg(linalg::LinalgOp op) {
   for (OpOperand *input : op.getDpsInputOperands()) {
     View view = views.lookup(input->get());
     bool isWeight = isContraction && view.operand >= 0 && arenas[view.operand] == "params";
-    access(input->get(), false, isWeight);
+    access(input->get(), false, isWeight, {}, {}, isContraction && !isWeight && loops > 1);
   }
-  for (OpOperand &init : op.getDpsInitsMutable())
+  for (OpOperand &init : op.getDpsInitsMutable()) {
     access(init.get(), true);
+    auto type = dyn_cast<MemRefType>(init.get().getType());
+    if (type && !isContraction && views.lookup(init.get()).operand >= 0 && op.payloadUsesValueFromOperand(&init))
+      work->addedBytes += type.getNumElements() * type.getElementTypeBitWidth() / 8;
+  }
   if (isContraction) {
     int64_t out = elements(op.getDpsInitOperand(0)->get()), all = 1;
     for (int64_t range : op.getStaticLoopRanges())
@@ -256,11 +265,13 @@ LogicalResult Follower::follow(Operation *op) {
     FailureOr<int64_t> step = number(op, loop.getStep());
     if (failed(lo) || failed(hi) || failed(step))
       return failure();
+    ++loops;
     for (int64_t i = *lo; i < *hi; i += std::max<int64_t>(1, *step)) {
       numbers[loop.getInductionVar()] = i;
       if (failed(follow(*loop.getBody())))
         return failure();
     }
+    --loops;
     return success();
   }
   if (auto copy = dyn_cast<memref::CopyOp>(op)) {

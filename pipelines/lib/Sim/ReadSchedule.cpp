@@ -11,9 +11,11 @@
 
 #include "fleet/IR/Fleet.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "llvm/Support/MathExtras.h"
 
 #include <map>
@@ -31,6 +33,7 @@ struct Operand {
   StringRef arena;
   int64_t offset;
   MemRefType type;
+  int64_t stride = 0; ///< between the instances of the chiplets; 0: there is one
 };
 
 /// One device task, from whichever form.
@@ -39,7 +42,7 @@ struct Task {
   func::FuncOp body;
   std::vector<Operand> operands;
   int64_t tiles;
-  std::vector<uint32_t> waits;
+  std::vector<uint32_t> waits, chipletWaits;
 };
 
 struct Reader {
@@ -61,6 +64,7 @@ LogicalResult Reader::addTasks(const std::vector<Task> &tasks) {
   for (const Task &task : tasks)
     for (const Operand &operand : task.operands) {
       int64_t bytes = operand.type.getNumElements() * operand.type.getElementTypeBitWidth() / 8;
+      bytes += (s.chiplets - 1) * operand.stride;
       int64_t &size = sizes[operand.arena];
       size = std::max(size, operand.offset + bytes);
     }
@@ -76,6 +80,7 @@ LogicalResult Reader::addTasks(const std::vector<Task> &tasks) {
     for (const Operand &operand : task.operands) {
       arenas.push_back(operand.arena);
       device.operands.push_back(bases[operand.arena] + operand.offset);
+      device.strides.push_back(operand.stride);
     }
     func::FuncOp func = task.body;
     if (func.getNumArguments() < arenas.size() + 2)
@@ -94,6 +99,7 @@ LogicalResult Reader::addTasks(const std::vector<Task> &tasks) {
     }
     device.body = it->second;
     device.waits = task.waits;
+    device.chipletWaits = task.chipletWaits;
     s.tasks.push_back(std::move(device));
   }
   return success();
@@ -106,7 +112,7 @@ LogicalResult Reader::addTasks(const std::vector<Task> &tasks) {
 FailureOr<std::vector<Task>> Reader::fromStep(func::FuncOp step) {
   std::vector<Task> tasks;
   for (auto op : step.getOps<TaskOp>()) {
-    Task task{op, module.lookupSymbol<func::FuncOp>(op.getBody()), {}, 1, {}};
+    Task task{op, module.lookupSymbol<func::FuncOp>(op.getBody()), {}, 1, {}, {}};
     if (!task.body || task.body.isExternal())
       return op.emitError("expected a body @") << op.getBody() << ", found none";
     if (static_cast<size_t>(op.getId()) != tasks.size())
@@ -115,19 +121,23 @@ FailureOr<std::vector<Task>> Reader::fromStep(func::FuncOp step) {
       auto buffer = operand.getDefiningOp<BufferOp>();
       if (!buffer)
         return op.emitError("expected a task on buffers, found an operand of type ") << operand.getType();
-      task.operands.push_back({buffer.getArena(), static_cast<int64_t>(buffer.getOffset()), cast<MemRefType>(buffer.getType())});
+      task.operands.push_back({buffer.getArena(), static_cast<int64_t>(buffer.getOffset()), cast<MemRefType>(buffer.getType()),
+                               static_cast<int64_t>(buffer.getChipletStride().value_or(0))});
     }
     if (op.getPartition())
       task.tiles = op.getPartition()->getTiles();
     for (int64_t wait : op.getWaits().value_or(ArrayRef<int64_t>()))
       task.waits.push_back(wait);
+    for (int64_t wait : op.getChipletWaits().value_or(ArrayRef<int64_t>()))
+      task.chipletWaits.push_back(wait);
     tasks.push_back(std::move(task));
   }
   return tasks;
 }
 
 LogicalResult Reader::addQueues(func::FuncOp step) {
-  std::vector<llvm::DenseMap<int64_t, uint32_t>> entries(s.chiplets * s.workers);
+  // A worker may have several parts of a task: they stand in its queue in the order of the task.
+  std::vector<llvm::DenseMap<int64_t, SmallVector<uint32_t, 1>>> entries(s.chiplets * s.workers);
   for (auto task : step.getOps<TaskOp>())
     for (auto part : task.getChiplets().getOps<ChipletTaskOp>())
       for (auto cu : part.getCus().getOps<CuTaskOp>()) {
@@ -136,7 +146,7 @@ LogicalResult Reader::addQueues(func::FuncOp step) {
         entry.worker = part.getChiplet() * s.workers + cu.getWorker();
         for (int64_t tile = cu.getLo(); tile < static_cast<int64_t>(cu.getHi()); ++tile)
           entry.pieces.push_back(tile);
-        entries[entry.worker][entry.task] = s.cuTasks.size();
+        entries[entry.worker][entry.task].push_back(s.cuTasks.size());
         s.cuTasks.push_back(std::move(entry));
       }
   s.queues.resize(entries.size());
@@ -146,8 +156,10 @@ LogicalResult Reader::addQueues(func::FuncOp step) {
       auto it = entries[worker].find(id);
       if (it == entries[worker].end())
         return queue.emitError("expected each of the worker's tasks once, found task ") << id << " again or without a part";
-      s.queues[worker].push_back(it->second);
-      entries[worker].erase(it);
+      s.queues[worker].push_back(it->second.front());
+      it->second.erase(it->second.begin());
+      if (it->second.empty())
+        entries[worker].erase(it);
     }
     if (!entries[worker].empty())
       return queue.emitError("expected every task of the worker in its queue, found ") << entries[worker].size() << " missing";
@@ -169,6 +181,14 @@ FailureOr<std::vector<int32_t>> Reader::table(gpu::GPUModuleOp kernel, StringRef
     return kernel.emitError("expected a table @") << name << " of i32 with its values, found none";
   auto range = values.getValues<int32_t>();
   return std::vector<int32_t>(range.begin(), range.end());
+}
+
+/// How far the instances of an operand are apart: the chiplet's number is multiplied by it.
+static int64_t strideOf(memref::ViewOp view) {
+  auto sum = view.getByteShift().getDefiningOp<arith::AddIOp>();
+  auto product = sum ? sum.getRhs().getDefiningOp<arith::MulIOp>() : arith::MulIOp();
+  std::optional<int64_t> stride = product ? getConstantIntValue(product.getRhs()) : std::nullopt;
+  return stride.value_or(0);
 }
 
 FailureOr<std::vector<Task>> Reader::fromKernel(gpu::GPUModuleOp kernel) {
@@ -196,7 +216,7 @@ FailureOr<std::vector<Task>> Reader::fromKernel(gpu::GPUModuleOp kernel) {
         auto arena = view ? dyn_cast<BlockArgument>(view.getSource()) : BlockArgument();
         if (!body || !arena || arena.getArgNumber() >= std::size(kArenas))
           return call.emitError("expected a call of a body on views of the arenas, found another");
-        operands.push_back({kArenas[arena.getArgNumber()], 0, view.getType()});
+        operands.push_back({kArenas[arena.getArgNumber()], 0, view.getType(), strideOf(view)});
       }
       cases[number] = {body, operands};
     }
@@ -207,10 +227,15 @@ FailureOr<std::vector<Task>> Reader::fromKernel(gpu::GPUModuleOp kernel) {
     auto it = cases.find(row[0]);
     if (it == cases.end())
       return kernel.emitError("expected a case for device task ") << id << ", found none of number " << row[0];
-    Task task{it->second.first, it->second.first, it->second.second, 0, {}};
+    Task task{it->second.first, it->second.first, it->second.second, 0, {}, {}};
     for (auto [i, operand] : llvm::enumerate(task.operands))
       operand.offset = row[3 + i] * kArenaAlignment;
-    task.waits.assign(waits->begin() + row[1], waits->begin() + row[2]);
+    // A wait on the own chiplet for task t is -1 - t.
+    for (int32_t wait : ArrayRef(*waits).slice(row[1], row[2] - row[1]))
+      if (wait < 0)
+        task.chipletWaits.push_back(-1 - wait);
+      else
+        task.waits.push_back(wait);
     tasks.push_back(std::move(task));
   }
   // Queues stand one after the other. Tiles are as many as the entries of a task name.
@@ -256,6 +281,16 @@ FailureOr<Schedule> fleet::sim::readSchedule(ModuleOp module, int64_t context) {
   s.hbmGbs = target.getHbmGbs();
   if (auto layers = module->getAttrOfType<IntegerAttr>("fleet.layers"))
     s.layers = layers.getInt();
+  auto has = [&](StringRef name, StringRef value) {
+    auto all = module->getAttrOfType<DictionaryAttr>("fleet.schedule");
+    auto set = all ? all.getAs<StringAttr>(name) : StringAttr();
+    return set && set.getValue() == value;
+  };
+  s.prefetch = !has("prefetch", "off");
+  s.hierarchicalEvents = !has("events", "flat");
+  s.deal.isDynamic = has("scheduler", "dynamic");
+  // Tiles are compiled where they belong, but who deals them has to know whether a task is one tile.
+  s.deal.awareOfChiplets = !(s.deal.isDynamic && has("chiplets", "unaware"));
   // The rows of the step are those of its tokens.
   if (auto manifest = module->getAttrOfType<DictionaryAttr>("fleet.manifest"))
     if (auto inputs = manifest.getAs<DictionaryAttr>("inputs"))
@@ -265,5 +300,31 @@ FailureOr<Schedule> fleet::sim::readSchedule(ModuleOp module, int64_t context) {
   FailureOr<std::vector<Task>> tasks = isKernel ? reader.fromKernel(kernel) : reader.fromStep(step);
   if (failed(tasks) || failed(reader.addTasks(*tasks)) || (isSchedule && failed(reader.addQueues(step))))
     return failure();
+  // A task of which several chiplets run the same tile is replicated.
+  std::vector<int64_t> pieces(s.tasks.size());
+  for (const CuTask &cu : s.cuTasks)
+    pieces[cu.task] += cu.pieces.size();
+  for (auto [task, count] : llvm::zip_equal(s.tasks, pieces))
+    task.isReplicated = count > static_cast<int64_t>(s.bodies[task.body].tiles.size());
+  publish(s);
   return std::move(s);
+}
+
+void fleet::sim::publish(Schedule &schedule) {
+  bool hasOwn = llvm::any_of(schedule.tasks, [](const DeviceTask &task) { return !task.chipletWaits.empty(); });
+  for (DeviceTask &task : schedule.tasks)
+    task.isPublished = !hasOwn;
+  if (!schedule.tasks.empty())
+    schedule.tasks.back().isPublished = true;
+  for (const DeviceTask &task : schedule.tasks)
+    for (uint32_t wait : task.waits)
+      schedule.tasks[wait].isPublished = true;
+}
+
+void fleet::sim::waitForAll(Schedule &schedule) {
+  for (DeviceTask &task : schedule.tasks) {
+    llvm::append_range(task.waits, task.chipletWaits);
+    task.chipletWaits.clear();
+  }
+  publish(schedule);
 }

@@ -55,6 +55,9 @@ void fleet::sim::redeal(Schedule &s, const Deal &deal) {
   s.cuTasks.clear();
   for (auto &queue : s.queues)
     queue.clear();
+  // Tiles leave their chiplets: nobody knows where the parts of a task are.
+  if (!deal.awareOfChiplets)
+    waitForAll(s);
   int64_t runners = deal.isDynamic ? std::max<int64_t>(1, s.workers - 1) : s.workers;
   for (size_t id = 0; id < s.tasks.size(); ++id) {
     DeviceTask &task = s.tasks[id];
@@ -66,13 +69,14 @@ void fleet::sim::redeal(Schedule &s, const Deal &deal) {
     if (body.isContraction && deal.traversal != Traversal::FullM)
       task.rowParts = (s.rows + deal.rowTile - 1) / deal.rowTile;
     std::vector<std::vector<Unit>> units(s.chiplets);
-    if (deal.awareOfChiplets) {
+    if (deal.awareOfChiplets || task.isReplicated) {
       for (int64_t c = 0; c < s.chiplets; ++c)
         units[c] = unitsOf(tiles[id][c], group, task.rowParts, deal.traversal);
     } else {
       std::vector<uint32_t> all;
       for (auto &of : tiles[id])
         llvm::append_range(all, of);
+      llvm::sort(all);
       // Workgroups are numbered over the chiplets in turn.
       for (auto [i, unit] : llvm::enumerate(unitsOf(all, group, task.rowParts, deal.traversal)))
         units[i % s.chiplets].push_back(unit);
@@ -90,7 +94,7 @@ void fleet::sim::redeal(Schedule &s, const Deal &deal) {
         s.queues[cu.worker].push_back(s.cuTasks.size());
         s.cuTasks.push_back(std::move(cu));
       };
-      if (!deal.awareOfChiplets) {
+      if (!deal.awareOfChiplets && !task.isReplicated) {
         for (int64_t i = 0; i < count; ++i)
           give(i % runners, i, i + 1, 1);
         continue;

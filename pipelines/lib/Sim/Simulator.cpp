@@ -33,7 +33,7 @@ enum class Kind : uint8_t {
   FreeSlot,     ///< a slot of a worker's ring is empty again
   ArriveLocal,  ///< an arrival at the counter of (task, chiplet)
   ArriveDevice, ///< an arrival at the counter of a task
-  EventDone,    ///< a task's counter has its value
+  EventDone,    ///< the counter of a task or of (task, chiplet) has its value
   Schedule,     ///< a chiplet's scheduler goes on
 };
 struct Event {
@@ -69,7 +69,7 @@ struct Worker {
   After after = After::Nothing;
   uint32_t pending = 0;
   // The piece that runs.
-  int64_t weightsLeft = 0;
+  int64_t weightsLeft = 0, ringBytes = 0; ///< what comes through the ring: still to come, in all
   double chain = 0, demandBegan = 0, demandEnd = 0, cost = 0;
   bool isReading = false, isEnding = false;
   // The ring: what was fetched and not yet used, and what to fetch next.
@@ -121,15 +121,38 @@ private:
   bool demand(uint32_t worker, double now, const Work &work, uint32_t part, uint32_t parts);
   void store(uint32_t worker, const Work &work, uint32_t part, uint32_t parts);
   double costOf(const Work &work, uint32_t part, uint32_t parts) const;
+  /// Whether weights are fetched before the entry that uses them runs.
+  bool fetchesAhead() const { return o.prefetch && !o.deal.isDynamic; }
+  /// Whether `access` of a tile comes through the ring.
+  bool isOfRing(const Access &access, const DeviceTask &task) const {
+    return access.isWeight || (access.isStreamed && !fetchesAhead() && task.rowParts == 1);
+  }
+  int64_t ringBytesOf(const Work &work, const DeviceTask &task) const {
+    return work.weightBytes + (fetchesAhead() || task.rowParts != 1 ? 0 : work.streamedBytes);
+  }
   bool nextWeights(Worker &w) const;
   void fetch(uint32_t worker, double now);
   void enqueue(uint32_t stream, const Chunk &chunk, double now);
   void move(uint32_t stream, double now);
   void transferred(uint32_t stream, double now);
+  /// Calls `visit` with the place of each event that `task` waits for on `chiplet`, and its scope.
+  template <typename Visit> void forWaits(const DeviceTask &task, int64_t chiplet, Visit visit) const {
+    for (uint32_t wait : task.waits)
+      visit(wait, After::Event);
+    for (uint32_t wait : task.chipletWaits)
+      visit(s.tasks.size() + wait * s.chiplets + chiplet, After::ChipletEvent);
+  }
+  /// An event of the own chiplet leaves its L2 as it is.
+  double acquireOf(const DeviceTask &task) const { return task.waits.empty() ? 0 : p.acquireNs; }
   double release(int64_t chiplet, double now);
   void arriveLocal(uint32_t cuTask, double now);
   void arriveDevice(uint32_t cuTask, double now);
   void eventDone(uint32_t task, double now);
+  void wake(uint32_t who, double seen, uint32_t cause, After after);
+  uint64_t addressOf(uint32_t worker, const CuTask &cu, const Access &access) const {
+    const DeviceTask &task = s.tasks[cu.task];
+    return task.operands[access.operand] + chipletOf(worker) * task.strides[access.operand] + access.offset;
+  }
   void dispatch(int64_t chiplet, double now);
   /// Takes note of when and why a scheduler lets the worker run.
   void takeRelease(Worker &w) {
@@ -158,9 +181,11 @@ private:
   std::vector<CuRecord> records;
   std::vector<Counter> local, device;
   std::vector<double> releasedAt; ///< of each chiplet: its last write back
-  std::vector<double> seen; ///< when a poll sees that a task is complete
+  // Of each task, then of each (task, chiplet): when a poll sees that it is complete, who arrived
+  // last, and who waits for it (workers; schedulers of chiplets from workers.size() on).
+  std::vector<double> seen;
   std::vector<uint32_t> lastArrival;
-  std::vector<std::vector<uint32_t>> waiting; ///< workers of each task; chiplets from workers.size() on
+  std::vector<std::vector<uint32_t>> waiting;
   std::vector<double> fetchBegin, fetchEnd;
   int64_t ringSlots = 1;
   // Dynamic scheduling.
@@ -168,7 +193,7 @@ private:
   std::vector<size_t> jobAt;
   std::vector<uint32_t> jobPending;
   std::vector<double> jobReady, released;
-  std::vector<int64_t> jobCause;
+  std::vector<std::pair<int64_t, After>> jobCause;
   std::vector<std::pair<int64_t, After>> releasedBy;
 };
 } // namespace
@@ -199,12 +224,11 @@ bool Engine::demand(uint32_t worker, double now, const Work &work, uint32_t part
   Chunk chunk{0, 0, {}, 0, cuOf(workers[worker]), 0};
   bool isAny = false;
   for (const Access &access : work.accesses) {
-    if (access.writes || access.isWeight)
+    if (access.writes || isOfRing(access, s.tasks[cu.task]))
       continue;
     auto [lo, hi] = runsOf(access, part, parts);
     for (int64_t i = lo; i < hi; ++i)
-      memory.read(chipletOf(worker), s.tasks[cu.task].operands[access.operand] + access.offset + i * access.stride,
-                  access.bytes, chunk.left);
+      memory.read(chipletOf(worker), addressOf(worker, cu, access) + i * access.stride, access.bytes, chunk.left);
     isAny |= lo < hi;
   }
   if (!isAny)
@@ -223,8 +247,7 @@ void Engine::store(uint32_t worker, const Work &work, uint32_t part, uint32_t pa
       continue;
     auto [lo, hi] = runsOf(access, part, parts);
     for (int64_t i = lo; i < hi; ++i)
-      memory.write(chipletOf(worker), s.tasks[cu.task].operands[access.operand] + access.offset + i * access.stride,
-                   access.bytes);
+      memory.write(chipletOf(worker), addressOf(worker, cu, access) + i * access.stride, access.bytes);
   }
 }
 
@@ -236,13 +259,14 @@ void Engine::store(uint32_t worker, const Work &work, uint32_t part, uint32_t pa
 bool Engine::nextWeights(Worker &w) const {
   const auto &queue = queueOf(w);
   while (w.fetchAt < queue.size()) {
-    if (w.fetchAt >= w.begun && (!o.prefetch || o.deal.isDynamic))
+    if (w.fetchAt >= w.begun && !fetchesAhead())
       return false;
     const CuTask &cu = s.cuTasks[queue[w.fetchAt]];
+    const DeviceTask &task = s.tasks[cu.task];
     for (; w.fetchPiece < cu.pieces.size(); ++w.fetchPiece, w.fetchAccess = 0) {
       const auto &accesses = tileOf(queue[w.fetchAt], w.fetchPiece).accesses;
       for (; w.fetchAccess < accesses.size(); ++w.fetchAccess)
-        if (accesses[w.fetchAccess].isWeight)
+        if (isOfRing(accesses[w.fetchAccess], task))
           return true;
     }
     ++w.fetchAt;
@@ -263,9 +287,9 @@ void Engine::fetch(uint32_t worker, double now) {
     // A slot holds weights of one piece.
     for (; w.fetchAccess < accesses.size() && room > 0; ++w.fetchAccess) {
       const Access &access = accesses[w.fetchAccess];
-      if (!access.isWeight)
+      if (!isOfRing(access, s.tasks[cu.task]))
         continue;
-      uint64_t base = s.tasks[cu.task].operands[access.operand] + access.offset;
+      uint64_t base = addressOf(worker, cu, access);
       while (w.fetchRun < access.count && room > 0) {
         int64_t bytes = std::min(room, access.bytes - w.fetchByte);
         memory.read(chipletOf(worker), base + w.fetchRun * access.stride + w.fetchByte, bytes, chunk.left);
@@ -390,7 +414,7 @@ void Engine::step(uint32_t worker, double now) {
     const DeviceTask &task = s.tasks[entry(w).task];
     uint32_t part = entry(w).pieces[w.piece] % task.rowParts;
     const Work &work = tileOf(cuOf(w), w.piece);
-    w.weightsLeft = work.weightBytes;
+    w.weightsLeft = w.ringBytes = ringBytesOf(work, task);
     w.cost = costOf(work, part, task.rowParts);
     w.chain = w.demandBegan = w.demandEnd = now;
     w.stage = Worker::EndPiece;
@@ -436,18 +460,19 @@ void Engine::wait(uint32_t worker, double now) {
     at(std::max(now, w.ready), Kind::Step, worker);
     return;
   }
-  const auto &waits = s.tasks[entry(w).task].waits;
-  for (uint32_t task : waits) {
-    if (seen[task] == kNever) {
-      waiting[task].push_back(worker);
+  const DeviceTask &task = s.tasks[entry(w).task];
+  forWaits(task, chipletOf(worker), [&](uint32_t place, After after) {
+    if (seen[place] == kNever) {
+      waiting[place].push_back(worker);
       ++w.pending;
-    } else if (seen[task] > w.ready) {
-      w.ready = seen[task];
-      w.cause = lastArrival[task];
+    } else if (seen[place] > w.ready) {
+      w.ready = seen[place];
+      w.cause = lastArrival[place];
+      w.after = after;
     }
-  }
+  });
   if (!w.pending)
-    at(std::max(now, w.ready) + (waits.empty() ? 0 : p.acquireNs), Kind::Step, worker);
+    at(std::max(now, w.ready) + acquireOf(task), Kind::Step, worker);
 }
 
 /// Uses what has arrived for the piece that runs, and ends the piece when all is there.
@@ -456,13 +481,12 @@ void Engine::advance(uint32_t worker, double now) {
   if (w.stage != Worker::EndPiece || w.isEnding)
     return;
   CuRecord &record = records[cuOf(w)];
-  const Work &work = tileOf(cuOf(w), w.piece);
   while (w.weightsLeft > 0 && !w.arrived.empty()) {
     Worker::Arrived chunk = w.arrived.front();
     w.arrived.pop_front();
     double begin = std::max(w.chain, chunk.time);
     record.bandwidth += begin - w.chain;
-    w.chain = begin + w.cost * chunk.bytes / work.weightBytes;
+    w.chain = begin + w.cost * chunk.bytes / w.ringBytes;
     w.weightsLeft -= chunk.bytes;
     at(w.chain, Kind::FreeSlot, worker);
   }
@@ -470,10 +494,12 @@ void Engine::advance(uint32_t worker, double now) {
     return;
   double end = std::max(w.chain, w.demandEnd);
   record.activations += end - w.chain;
-  if (!work.weightBytes)
+  if (!w.ringBytes)
     end += w.cost;
   w.isEnding = true;
-  at(std::max(now, end) + p.tileNs, Kind::Step, worker);
+  // Nothing is fetched while sums are added to.
+  double added = p.addGbs > 0 ? tileOf(cuOf(w), w.piece).addedBytes / p.addGbs : 0;
+  at(std::max(now, end) + added + p.tileNs, Kind::Step, worker);
 }
 
 void Engine::finish(uint32_t worker, double now) {
@@ -509,10 +535,15 @@ void Engine::arriveLocal(uint32_t cuTask, double now) {
   counter.free = std::max(now, counter.free) + p.localServiceNs;
   double back = counter.free + p.localAtomicNs / 2;
   if (++counter.arrived == counter.expected) {
-    // The last one writes the chiplet's L2 back, for all of them.
-    ++result.signals;
-    back = release(chiplet, back);
-    at(back, Kind::ArriveDevice, cuTask);
+    uint32_t place = s.tasks.size() + cu.task * s.chiplets + chiplet;
+    lastArrival[place] = cuTask;
+    at(counter.free, Kind::EventDone, place);
+    if (s.tasks[cu.task].isPublished) {
+      // The last one writes the chiplet's L2 back, for all of them.
+      ++result.signals;
+      back = release(chiplet, back);
+      at(back, Kind::ArriveDevice, cuTask);
+    }
   }
   at(back, Kind::Step, cu.worker);
 }
@@ -522,30 +553,39 @@ void Engine::arriveDevice(uint32_t cuTask, double now) {
   Counter &counter = device[task];
   counter.free = std::max(now, counter.free) + p.deviceServiceNs;
   lastArrival[task] = cuTask;
+  ++result.deviceSignals;
   if (++counter.arrived == counter.expected)
     at(counter.free, Kind::EventDone, task);
 }
 
-void Engine::eventDone(uint32_t task, double now) {
-  seen[task] = now + p.flagNs;
-  for (uint32_t who : waiting[task]) {
-    if (who >= workers.size()) {
-      uint32_t chiplet = who - workers.size();
-      jobReady[chiplet] = std::max(jobReady[chiplet], seen[task]);
-      jobCause[chiplet] = lastArrival[task];
-      if (!--jobPending[chiplet])
-        at(jobReady[chiplet] + p.acquireNs, Kind::Schedule, chiplet);
-      continue;
+/// Tells who waits for the event at `place` that a poll sees it at `seen`.
+void Engine::wake(uint32_t who, double seen, uint32_t cause, After after) {
+  if (who >= workers.size()) {
+    uint32_t chiplet = who - workers.size();
+    if (seen >= jobReady[chiplet]) {
+      jobReady[chiplet] = seen;
+      jobCause[chiplet] = {cause, after};
     }
-    Worker &w = workers[who];
-    if (seen[task] >= w.ready) {
-      w.ready = seen[task];
-      w.cause = lastArrival[task];
-    }
-    if (!--w.pending)
-      at(w.ready + p.acquireNs, Kind::Step, who);
+    if (!--jobPending[chiplet])
+      at(jobReady[chiplet] + acquireOf(s.tasks[jobs[chiplet][jobAt[chiplet]].task]), Kind::Schedule, chiplet);
+    return;
   }
-  waiting[task].clear();
+  Worker &w = workers[who];
+  if (seen >= w.ready) {
+    w.ready = seen;
+    w.cause = cause;
+    w.after = after;
+  }
+  if (!--w.pending)
+    at(w.ready + acquireOf(s.tasks[entry(w).task]), Kind::Step, who);
+}
+
+void Engine::eventDone(uint32_t place, double now) {
+  bool isOfDevice = place < s.tasks.size();
+  seen[place] = now + (isOfDevice ? p.flagNs : p.localAtomicNs);
+  for (uint32_t who : waiting[place])
+    wake(who, seen[place], lastArrival[place], isOfDevice ? After::Event : After::ChipletEvent);
+  waiting[place].clear();
 }
 
 /// A scheduler hands out its next job, once its events are over.
@@ -556,24 +596,25 @@ void Engine::dispatch(int64_t chiplet, double now) {
   const Job &job = jobs[chiplet][next];
   bool mayWait = jobReady[chiplet] == 0;
   if (mayWait) {
-    jobCause[chiplet] = -1;
+    jobCause[chiplet] = {-1, After::Event};
     jobReady[chiplet] = now;
-    for (uint32_t task : s.tasks[job.task].waits)
-      if (seen[task] == kNever) {
-        waiting[task].push_back(workers.size() + chiplet);
+    forWaits(s.tasks[job.task], chiplet, [&](uint32_t place, After after) {
+      if (seen[place] == kNever) {
+        waiting[place].push_back(workers.size() + chiplet);
         ++jobPending[chiplet];
-      } else if (seen[task] > jobReady[chiplet]) {
-        jobReady[chiplet] = seen[task];
-        jobCause[chiplet] = lastArrival[task];
+      } else if (seen[place] > jobReady[chiplet]) {
+        jobReady[chiplet] = seen[place];
+        jobCause[chiplet] = {lastArrival[place], after};
       }
+    });
     if (jobPending[chiplet])
       return;
     if (jobReady[chiplet] > now)
-      return at(jobReady[chiplet] + p.acquireNs, Kind::Schedule, chiplet);
+      return at(jobReady[chiplet] + acquireOf(s.tasks[job.task]), Kind::Schedule, chiplet);
   }
   double end = now + p.schedulerNs;
   // Held up by an event, or by the job before.
-  std::pair<int64_t, After> cause = {jobCause[chiplet], After::Event};
+  std::pair<int64_t, After> cause = jobCause[chiplet];
   if (cause.first < 0 && next)
     cause = {jobs[chiplet][next - 1].cuTasks.front(), After::Scheduler};
   for (uint32_t cuTask : job.cuTasks) {
@@ -600,9 +641,9 @@ bool Engine::run(std::string &error) {
   local.resize(tasks * s.chiplets);
   device.resize(tasks);
   releasedAt.resize(s.chiplets);
-  seen.assign(tasks, kNever);
-  lastArrival.resize(tasks);
-  waiting.resize(tasks);
+  seen.assign(tasks * (1 + s.chiplets), kNever);
+  lastArrival.resize(seen.size());
+  waiting.resize(seen.size());
   fetchBegin.assign(s.cuTasks.size(), kNever);
   fetchEnd.assign(s.cuTasks.size(), 0);
   released.assign(s.cuTasks.size(), kNever);
@@ -693,6 +734,11 @@ void Engine::collect(double end) {
   result.hbmReads = memory.hbmReads * kLine;
   result.hbmWrites = memory.hbmWrites * kLine;
   result.compulsory = memory.compulsory * kLine;
+  std::vector<bool> isWaitedFor(s.tasks.size());
+  for (const DeviceTask &task : s.tasks)
+    for (uint32_t wait : task.waits)
+      isWaitedFor[wait] = true;
+  result.exchanges = llvm::count(isWaitedFor, true);
   result.workers.assign(workers.size(), {});
   int64_t last = -1;
   for (auto [i, cu] : llvm::enumerate(s.cuTasks)) {
@@ -724,6 +770,8 @@ FailureOr<Result> fleet::sim::simulate(Schedule schedule, const Options &options
   }
   Result result;
   redeal(schedule, options.deal);
+  if (!options.hierarchicalEvents)
+    waitForAll(schedule); // one counter a task tells nothing of a chiplet
   Memory memory(schedule, options);
   for (int64_t i = 0; i < options.steps; ++i) {
     result = {};

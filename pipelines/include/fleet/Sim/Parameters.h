@@ -23,7 +23,7 @@ struct Parameters {
   double l2Gbs, l2Ns, workerGbs, loadBytes;
   double localAtomicNs, localServiceNs, deviceServiceNs, flagNs, releaseNs, acquireNs;
   double dispatchNs, schedulerNs, broadcastNs;
-  double matrixGflops, matrixRows, ldsGbs, vectorGops, reductionNs, tileNs;
+  double matrixGflops, matrixRows, ldsGbs, vectorGops, reductionNs, tileNs, addGbs;
   double slotBytes, ringReserve;
   double launchNs;
 };

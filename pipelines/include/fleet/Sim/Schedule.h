@@ -27,6 +27,9 @@ struct Access {
   bool isWeight = false;
   /// The runs belong to rows of the step, which a traversal may cut.
   bool isOfRows = false;
+  /// What a contraction reads in a loop within its tile: where nothing is fetched ahead of its
+  /// entry, it comes step by step, in order with the weights.
+  bool isStreamed = false;
 };
 
 /// A contraction of `m` rows, `n` columns and `k` terms.
@@ -40,7 +43,8 @@ struct Work {
   std::vector<Contraction> contractions;
   double vectorOps = 0; ///< scalar operations that no matrix unit takes
   int64_t reductions = 0; ///< steps in which the threads of a worker need each other
-  int64_t weightBytes = 0;
+  int64_t weightBytes = 0, streamedBytes = 0;
+  int64_t addedBytes = 0; ///< to sums in memory, which others may add to as well
 };
 
 struct Body {
@@ -61,27 +65,16 @@ struct DeviceTask {
   uint32_t body = 0;
   /// Rows are cut in this many parts, each a piece of its own.
   uint32_t rowParts = 1;
-  /// Addresses of the operands in the one space of all arenas.
-  std::vector<uint64_t> operands;
-  std::vector<uint32_t> waits;
+  /// Addresses of the operands in the one space of all arenas, and how far the instances of an
+  /// operand are apart that has one for each chiplet (0: one for all).
+  std::vector<uint64_t> operands, strides;
+  /// Tasks of which all parts, and of which the parts on the same chiplet have to be over.
+  std::vector<uint32_t> waits, chipletWaits;
+  /// Each chiplet runs all tiles, into an instance of its own.
+  bool isReplicated = false;
+  /// Whether the device is told that the task is over.
+  bool isPublished = true;
 };
-
-struct Schedule {
-  // Facts of the target.
-  std::string target, backend;
-  int64_t chiplets = 1, workers = 1, lds = 0, l2 = 0, hbmGbs = 0;
-  // The step.
-  int64_t layers = 0, rows = 1, scratch = 0, bytes = 0;
-  std::vector<Body> bodies;
-  std::vector<DeviceTask> tasks;
-  std::vector<CuTask> cuTasks;
-  std::vector<std::vector<uint32_t>> queues; ///< of each worker, indices of cuTasks
-};
-
-/// Reads a module of phase schedule or kernel. `context`: positions that the rows of the step
-/// attend to, 0 for all that the caches have. Fails, with an error on the op, where a
-/// body does what the simulator does not know.
-FailureOr<Schedule> readSchedule(ModuleOp module, int64_t context);
 
 /// How to deal the same work in another way.
 struct Deal {
@@ -97,6 +90,31 @@ struct Deal {
   }
 };
 
+struct Schedule {
+  // Facts of the target.
+  std::string target, backend;
+  int64_t chiplets = 1, workers = 1, lds = 0, l2 = 0, hbmGbs = 0;
+  // The step.
+  int64_t layers = 0, rows = 1, scratch = 0, bytes = 0;
+  std::vector<Body> bodies;
+  std::vector<DeviceTask> tasks;
+  std::vector<CuTask> cuTasks;
+  std::vector<std::vector<uint32_t>> queues; ///< of each worker, indices of cuTasks
+  // What the schedule was made for: attribute fleet.schedule.
+  bool prefetch = true, hierarchicalEvents = true;
+  Deal deal;
+};
+
+/// Reads a module of phase schedule or kernel. `context`: positions that the rows of the step
+/// attend to, 0 for all that the caches have. Fails, with an error on the op, where a
+/// body does what the simulator does not know.
+FailureOr<Schedule> readSchedule(ModuleOp module, int64_t context);
+
+/// Decides which tasks the device is told of: all, or where some wait on their own chiplet, those
+/// that someone waits for on another and the last one.
+void publish(Schedule &schedule);
+/// Makes a wait for the part on the own chiplet one for the whole task.
+void waitForAll(Schedule &schedule);
 /// Deals the tiles of `schedule` anew; as compiled if `deal` changes nothing.
 void redeal(Schedule &schedule, const Deal &deal);
 } // namespace mlir::fleet::sim

@@ -24,9 +24,10 @@ struct Options {
   int64_t steps = 1;              ///< the last one is reported, with the caches of those before
 };
 
-/// What let an entry run: nothing, the end of the entry before it in its queue, an event whose last
-/// arrival came from another entry, or a scheduler that had handed out another entry before.
-enum class After : uint8_t { Nothing, Queue, Event, Scheduler };
+/// What let an entry run: nothing, the end of the entry before it in its queue, an event of the device
+/// or of its chiplet whose last arrival came from another entry, or a scheduler that had handed out
+/// another entry before.
+enum class After : uint8_t { Nothing, Queue, Event, ChipletEvent, Scheduler };
 
 /// Times of a queue entry, in ns: it is taken, begins to wait, runs, has run, is known to have run.
 struct CuRecord {
@@ -47,11 +48,13 @@ struct Fetch {
 };
 
 struct Result {
+  bool isMeasured = false; ///< times are those of a kernel, and nothing but times is known
   double ns = 0;
   // Lines of 128 bytes, as bytes.
   int64_t l2Requests = 0, l2Hits = 0, mallRequests = 0, mallHits = 0;
   int64_t hbmReads = 0, hbmWrites = 0, compulsory = 0;
-  int64_t signals = 0, writeBacks = 0, tasksRun = 0;
+  int64_t signals = 0, deviceSignals = 0, writeBacks = 0, tasksRun = 0;
+  int64_t exchanges = 0; ///< tasks that others wait for on all chiplets
   double flops = 0;
   std::vector<CuRecord> records;
   std::vector<Times> workers;
@@ -62,6 +65,10 @@ struct Result {
 
 /// Runs `schedule`. Fails with a sentence in `error` if the queues cannot run to their end.
 FailureOr<Result> simulate(Schedule schedule, const Options &options, std::string &error);
+
+/// The result of a run of `schedule` that a kernel has left stamps of, in JSON: see docs/Simulator.md.
+/// Fails with a sentence in `error` if they are of another form or not of this schedule.
+FailureOr<Result> readStamps(Schedule schedule, llvm::StringRef text, std::string &error);
 
 /// The result as an object: see docs/Simulator.md.
 llvm::json::Object toJSON(const Result &result, const Options &options);
