@@ -41,6 +41,13 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--context", type=_positive, default=context, help="positions a request can have")
         sub.add_argument("--slots", type=_positive, default=1, help="requests whose caches are kept")
 
+    def schedule_option(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--schedule", action="append", default=[], metavar="NAME=VALUE,...",
+                         help="how the compiler schedules: scheduler=static|dynamic, chiplets=aware|unaware, binding=on|off, "
+                              "partition=auto|columns|rows, traversal=auto|full_m|m_major|n_major|windowed, "
+                              "queues=auto|balanced|even, order=auto|list|program, prefetch=on|off, "
+                              "events=hierarchical|flat")  # fmt: skip
+
     compiling = commands.add_parser("compile", help="compile a model into a .fleet file")
     compiling.add_argument("--model", help="a folder, a .gguf file, or smollm2")
     compiling.add_argument("--config", help="a known name or a config.json instead of a model")
@@ -52,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     compiling.add_argument("--out-rows", type=_positive, help="rows whose logits come back (default: one a slot)")
     compiling.add_argument("--no-cache", action="store_true", help="compile even if the result is known")
     compiling.add_argument("-o", "--output", metavar="FILE", help="where to write the result")
+    schedule_option(compiling)
     model_options(compiling, 1024)
 
     running = commands.add_parser("run", help="complete a prompt")
@@ -74,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
     seeing.add_argument("--tokens", type=_positive, default=1)
     seeing.add_argument("--out-rows", type=_positive)
     seeing.add_argument("--compare-paper", action="store_true", help="beside the paper's Qwen3-8B figures")
+    schedule_option(seeing)
     model_options(seeing, 1024)
 
     simulating = commands.add_parser("simulate", help="run a schedule on a model of its chip")
@@ -95,7 +104,8 @@ def parser() -> argparse.ArgumentParser:
     simulating.add_argument("--trace", metavar="FILE", help="write a trace for Perfetto or Chrome")
     simulating.add_argument("--report", metavar="FILE", help="write a page with pictures (.html)")
     simulating.add_argument("--against", metavar="SCHEDULE",
-                            help="in the report: another .mlir file, or NAME=VALUE,... switches")  # fmt: skip
+                            help="in the report: another .mlir file, or NAME=VALUE,... switches; or a .json file of stamps "
+                                 "that a kernel of this schedule has left, for a table of both, too")  # fmt: skip
     model_options(simulating, 1024)
     return top
 
@@ -124,13 +134,16 @@ def _compile(args: argparse.Namespace) -> None:
             text = Path(args.compile_from).read_text()
         except (OSError, UnicodeDecodeError) as error:
             raise FleetError(f"cannot read {args.compile_from}: {getattr(error, 'strerror', None) or 'not text'}") from None
-        result = from_text(text, args.target, dump_phases=args.dump_phases, compile_to=args.compile_to)
+        result = from_text(
+            text, args.target, dump_phases=args.dump_phases, compile_to=args.compile_to, schedule=",".join(args.schedule) or None
+        )
     else:
         from .compiler import compile as compile_model
 
         result = compile_model(
             _source(args), args.target or "cpu", tokens=args.tokens, slots=args.slots, context=args.context,
             out_rows=args.out_rows, cache=not args.no_cache, dump_phases=args.dump_phases, compile_to=args.compile_to,
+            schedule=",".join(args.schedule) or None,
         )  # fmt: skip
     if isinstance(result, str):
         if args.output:
@@ -240,8 +253,10 @@ def _inspect(args: argparse.Namespace) -> None:
             passes.program(text)  # what is no module has no counts
             print(inspect.phases_table({phase_of(text) or "raw": text}))
             return
-        manifest, _ = package.unpack_file(data, args.file)
+        manifest, vmfb = package.unpack_file(data, args.file)
         print(inspect.manifest_tables(manifest))
+        if package.backend(manifest) == "hip":
+            print("\n" + inspect.table(["kernel", "value"], list(inspect.kernel_facts(vmfb).items())))
         if args.compare_paper:
             print("\n" + inspect.compare_paper(manifest.get("stats") or {}, manifest.get("layers") or 0))
         return
@@ -250,7 +265,7 @@ def _inspect(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="fleet-") as folder:
         compile_model(
             source, args.target or "cpu", tokens=args.tokens, slots=args.slots, context=args.context, out_rows=args.out_rows,
-            cache=False, dump_phases=folder, compile_to=last,
+            cache=False, dump_phases=folder, compile_to=last, schedule=",".join(args.schedule) or None,
         )  # fmt: skip
         texts = {}
         for phase in PHASES[: PHASES.index(last) + 1]:
@@ -278,7 +293,8 @@ def _simulate(args: argparse.Namespace) -> None:
 
     for name in (args.trace, args.report):
         _check_output(name)
-    if args.against and not args.report:
+    is_stamps = bool(args.against and args.against.endswith(".json"))
+    if args.against and not args.report and not is_stamps:
         raise FleetError("--against needs --report")
     if args.ablate and (args.trace or args.report):
         raise FleetError("give either --ablate or --trace and --report")
@@ -287,37 +303,58 @@ def _simulate(args: argparse.Namespace) -> None:
         "parameters": simulate.parse_parameters(args.parameter),
         "row_tile": args.row_tile, "steps": args.steps, "context": args.positions or 0,
     }  # fmt: skip
+    if args.ablate and not args.file:
+        # What is compiled here can be compiled without each idea.
+        text = _schedule(args, "import")
+        if args.json:
+            print(json.dumps(simulate.ablate_ideas(text, **options), indent=2))
+        else:
+            print(simulate.ideas_line())
+            simulate.ablate_ideas(text, progress=lambda row: print(simulate.ideas_line(row), flush=True), **options)
+        return
     text = simulate.schedule_of(args.file) if args.file else _schedule(args)
     if args.ablate:
         rows = simulate.ablate(text, **options)
         print(json.dumps(rows, indent=2) if args.json else simulate.ablation_text(rows))
         return
-    if args.report:
+    other, timeline, other_timeline = None, [], []
+    if args.report or is_stamps:
         result, timeline = simulate.with_spans(text, keep=args.trace, **options)
-        other = None
-        if args.against:
-            is_file = args.against.endswith(".mlir")
-            switches = options["switches"] if is_file else simulate.parse_switches(args.against)
-            against = simulate.schedule_of(args.against) if is_file else text
-            other = simulate.simulate(against, **{**options, "switches": switches})
+    else:
+        result = simulate.simulate(text, trace=args.trace, **options)
+    if is_stamps:
+        keep = Path(args.trace).with_suffix(f".measured{Path(args.trace).suffix}") if args.trace else None
+        other, other_timeline = simulate.with_spans(text, keep=keep, stamps=args.against, **options)
+    elif args.against:
+        is_file = args.against.endswith(".mlir")
+        switches = options["switches"] if is_file else simulate.parse_switches(args.against)
+        against = simulate.schedule_of(args.against) if is_file else text
+        other, other_timeline = simulate.with_spans(against, **{**options, "switches": switches})
+    if args.report:
         batch = result["rows"] if args.config == "qwen3-8b" and result["target"]["name"] == "gfx950" and not args.layers else None
-        page = simulate.report(result, timeline, title=args.config or args.model or args.file, against=other, batch=batch)
+        title = args.config or args.model or args.file
+        page = simulate.report(
+            result, timeline, title=title, against=other, against_timeline=other_timeline, batch=batch
+        )
         try:
             Path(args.report).write_text(page)
         except OSError as error:
             raise FleetError(f"cannot write {args.report}: {error.strerror}") from None
-    else:
-        result = simulate.simulate(text, trace=args.trace, **options)
+    if is_stamps and not args.json:
+        print(simulate.measured_text(result, other))
+        return
+    if args.json and is_stamps:
+        result = {"simulated": result, "measured": other}
     print(json.dumps(result, indent=2) if args.json else simulate.text_of(result))
 
 
-def _schedule(args: argparse.Namespace) -> str:
-    """The module of phase schedule that the command line asks for."""
+def _schedule(args: argparse.Namespace, phase: str = "schedule") -> str:
+    """The module of a phase that the command line asks for."""
     from .compiler import compile as compile_model
 
     return compile_model(
         _source(args), args.target or "cpu", tokens=args.tokens, slots=args.slots, context=args.context,
-        out_rows=args.out_rows, cache=False, compile_to="schedule",
+        out_rows=args.out_rows, cache=False, compile_to=phase,
     )  # fmt: skip
 
 

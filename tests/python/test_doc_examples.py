@@ -31,7 +31,8 @@ class Entry:
         """The example as a module: an attribute or a type by itself gets something that carries it."""
         text = self.example or ""
         if text.startswith("#"):
-            return f"module attributes {{fleet.example = {text}}} {{}}"
+            several = [part.strip() for part in re.split(r"^(?=#)", text, flags=re.MULTILINE) if part.strip()]
+            return f"module attributes {{fleet.example = [{', '.join(several)}]}} {{}}"
         if text.startswith("memref<"):
             return f"func.func private @example({text})"
         if re.search(r"^(func\.func|module)\b", text, re.MULTILINE):

@@ -49,7 +49,7 @@ def test_bodies_are_shared_by_the_layers(capsys):
     for phase in ("tasks", "tiles", "memory", "schedule", "kernel"):
         assert two[phase][bodies] == four[phase][bodies] != "0", phase
     layer = [(number(table["kernel"][devices])) for table in (two, four)]
-    assert layer[1] - layer[0] == 2 * 6, "six device tasks a layer: qkv, attention, its merge, o, gate and up, down"
+    assert layer[1] - layer[0] == 2 * 7, "device tasks a layer: qkv, attention, its merge, o, gate and up, slices of down, their sum"
     counts = [rows_of(text, "count ") for text in tables]
     assert counts[0]["bodies"] == counts[1]["bodies"]
 
@@ -63,8 +63,9 @@ def test_the_paper_stands_beside_our_counts(capsys):
     assert rows["tasks, one worker each (here: cu tasks)"] == ["1,407", "-", f"{cu:,.1f}"]
     assert rows["tasks, one chiplet each (here: chiplet tasks)"] == ["-", "543", f"{chiplet:,.1f}"]
     assert rows["signals, if every worker's task told the device"][0] == "25,200"
-    assert rows["signals, on both levels"] == ["-", "1,830", f"{cu + chiplet:,.1f}"]
-    assert number(counts["signals"][1]) == pytest.approx(cu + chiplet)
+    signals = number(counts["signals"][1])
+    assert rows["signals, on both levels"] == ["-", "1,830", f"{signals:,.1f}"]
+    assert cu < signals < cu + chiplet, "who is waited for on its own chiplets alone tells the device nothing"
 
 
 def test_the_schedule_alone_gives_the_same_counts(capsys):

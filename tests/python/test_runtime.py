@@ -1,6 +1,7 @@
 """The runtime's arithmetic, without the compiler: packing, manifests, files, input checks, cache."""
 
 import copy
+import io
 import json
 import struct
 import zipfile
@@ -430,22 +431,25 @@ def test_wrong_devices(target, device, message):
     assert str(error.value) == message
 
 
-def make_elf(machine=224, sections=3):
-    """The header of a 64-bit ELF file with a section table at its end."""
-    header = bytearray(64)
-    header[:7] = b"\x7fELF\x02\x01\x01"
-    struct.pack_into("<H", header, 18, machine)
-    struct.pack_into("<Q", header, 40, 64)
-    struct.pack_into("<HH", header, 58, 64, sections)
-    return bytes(header) + bytes(range(64)) * sections
+ELF = b"\x7fELF\x02\x01\x01" + bytes(range(57))
+
+
+def make_vmfb(code=ELF, magic=b"HIP1", modules=1, length=None):
+    """An archive as IREE writes it around an AMD code object, with the least that a reader needs."""
+    # A table begins with the way back to its fields (size, size of the table, where each field stands in it).
+    root = struct.pack("<I", 12) + struct.pack("<HHHH", 8, 8, 0, 4) + struct.pack("<iI", 8, 4)
+    root += struct.pack("<II", modules, 12)
+    module = struct.pack("<HHHH", 6, 8, 4, 0) + struct.pack("<iI", 8, 4)
+    module += struct.pack("<I", len(code) if length is None else length) + code
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("module.fb", b"\x00" * 100)
+        archive.writestr("kernel.fb", magic.ljust(64, b"\0") + root + module)
+    return buffer.getvalue()
 
 
 def test_code_object():
-    assert gpu.code_object(b"head" + make_elf() + b"tail") == make_elf()
-
-
-def test_code_object_after_other_code():
-    assert gpu.code_object(make_elf(machine=62) + make_elf()) == make_elf()
+    assert gpu.code_object(make_vmfb()) == ELF
 
 
 @pytest.mark.parametrize(
@@ -453,11 +457,13 @@ def test_code_object_after_other_code():
     [
         b"",
         b"text" * 100,
-        b"\x7fELF\x02\x01\x01",
-        bytes(64) + b"\x7fELF\x02\x01\x01",
-        make_elf(machine=62),  # code of the host
-        make_elf()[:-1],
-        make_elf()[:64],
+        ELF,
+        make_vmfb()[:-1],
+        make_vmfb(magic=b"CUDA"),  # code of another machine
+        make_vmfb(code=b"text" * 16),
+        make_vmfb(modules=0),
+        make_vmfb(length=65),
+        make_vmfb(modules=0xFFFFFFFF),
     ],
 )
 def test_no_code_object(data):

@@ -1,6 +1,6 @@
 // What goes wrong between two phases is seen by the next: each case is one line of the true file, changed.
 // RUN: mkdir -p %t
-// RUN: fleet-opt %S/Inputs/decoder.mlir --fleet-phase-import --fleet-phase-tasks --fleet-phase-chiplets --fleet-phase-tiles --fleet-phase-memory --fleet-phase-events --fleet-phase-schedule -o %t/good.mlir
+// RUN: fleet-opt %S/Inputs/decoder.mlir --fleet-set-schedule=switches=queues=even --fleet-phase-import --fleet-phase-tasks --fleet-phase-chiplets --fleet-phase-tiles --fleet-phase-memory --fleet-phase-events --fleet-phase-schedule -o %t/good.mlir
 // RUN: fleet-opt %t/good.mlir --fleet-phase-kernel -o %t/kernel.mlir
 
 // The residual's sum no longer waits for the attention.

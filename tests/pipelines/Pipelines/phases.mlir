@@ -1,6 +1,6 @@
 // A decoder of one layer, taken through every phase by files: 8 chiplets of 4 workers, run on a CPU.
 // RUN: mkdir -p %t
-// RUN: fleet-opt %S/Inputs/decoder.mlir --fleet-phase-import -o %t/import.mlir
+// RUN: fleet-opt %S/Inputs/decoder.mlir --fleet-set-schedule=switches=queues=even --fleet-phase-import -o %t/import.mlir
 // RUN: fleet-opt %t/import.mlir --fleet-phase-tasks -o %t/tasks.mlir
 // RUN: fleet-opt %t/tasks.mlir --fleet-phase-chiplets -o %t/chiplets.mlir
 // RUN: fleet-opt %t/chiplets.mlir --fleet-phase-tiles -o %t/tiles.mlir
@@ -12,7 +12,7 @@
 // RUN: fleet-opt %t/target.mlir --fleet-phase-package -o %t/package.mlir
 
 // Text is the whole exchange: one process gives the same module as ten.
-// RUN: fleet-opt %S/Inputs/decoder.mlir --fleet-phase-import --fleet-phase-tasks -o %t/tasks.both.mlir
+// RUN: fleet-opt %S/Inputs/decoder.mlir --fleet-set-schedule=switches=queues=even --fleet-phase-import --fleet-phase-tasks -o %t/tasks.both.mlir
 // RUN: diff %t/tasks.mlir %t/tasks.both.mlir
 // RUN: fleet-opt %t/tasks.mlir --fleet-phase-chiplets --fleet-phase-tiles -o %t/tiles.both.mlir
 // RUN: diff %t/tiles.mlir %t/tiles.both.mlir
@@ -20,7 +20,7 @@
 // RUN: diff %t/events.mlir %t/events.both.mlir
 // RUN: fleet-opt %t/events.mlir --fleet-phase-schedule --fleet-phase-kernel -o %t/kernel.both.mlir
 // RUN: diff %t/kernel.mlir %t/kernel.both.mlir
-// RUN: fleet-opt %S/Inputs/decoder.mlir --fleet-phase-import --fleet-phase-tasks --fleet-phase-chiplets --fleet-phase-tiles --fleet-phase-memory --fleet-phase-events --fleet-phase-schedule --fleet-phase-kernel --fleet-phase-target --fleet-phase-package -o %t/all.mlir
+// RUN: fleet-opt %S/Inputs/decoder.mlir --fleet-set-schedule=switches=queues=even --fleet-phase-import --fleet-phase-tasks --fleet-phase-chiplets --fleet-phase-tiles --fleet-phase-memory --fleet-phase-events --fleet-phase-schedule --fleet-phase-kernel --fleet-phase-target --fleet-phase-package -o %t/all.mlir
 // RUN: diff %t/package.mlir %t/all.mlir
 
 // RUN: FileCheck %s --check-prefix=IMPORT --input-file=%t/import.mlir

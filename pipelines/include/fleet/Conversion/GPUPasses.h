@@ -33,10 +33,18 @@ struct AMDGPUToLLVMOptions : PassPipelineOptions<AMDGPUToLLVMOptions> {
   Option<int64_t> omitWait{*this, "omit-wait",
                            llvm::cl::desc("for tests: leave out one wait, by its index in @waits"),
                            llvm::cl::init(-1)};
+  Option<std::string> omitRing{*this, "omit-ring", llvm::cl::desc("for tests: leave out waits of the ring: wait or order"),
+                               llvm::cl::init("")};
+  Option<int64_t> shiftRing{*this, "shift-ring", llvm::cl::desc("for tests: read slots of the ring that are further on"),
+                            llvm::cl::init(0)};
+  Option<bool> flatEvents{*this, "flat-events",
+                          llvm::cl::desc("to compare: every cu task tells the device, not only a chiplet's last one"),
+                          llvm::cl::init(false)};
 };
 
 /// Arithmetic that every GPU has: f32 in place of narrow types, no library.
-void addGPUScalarLowering(OpPassManager &manager);
+/// `ofChip`, a pass on gpu.module, goes first: what the chip can do better.
+void addGPUScalarLowering(OpPassManager &manager, std::unique_ptr<Pass> ofChip = nullptr);
 
 /// The kernel phase to the LLVM dialect, for AMD GPUs.
 void buildAMDGPUToLLVMPipeline(OpPassManager &manager, const AMDGPUToLLVMOptions &options);

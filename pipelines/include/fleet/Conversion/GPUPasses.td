@@ -25,6 +25,8 @@ def GPUDriver : Pass<"fleet-gpu-driver", "::mlir::ModuleOp"> {
                         "copy the tables of the schedule to LDS first">,
                  Option<"mostSteps", "most-steps", "int64_t", "1",
                         "steps that one launch may take, each with the tokens of the one before">,
+                 Option<"flatEvents", "flat-events", "bool", "false",
+                        "to compare: every cu task tells the device, not only a chiplet's last one">,
                  Option<"stamps", "stamps", "bool", "false",
                         "every cu task leaves four cycle counts in the work arena">];
 }
@@ -99,15 +101,45 @@ def AMDGPULowerContractions : Pass<"fleet-amdgpu-lower-contractions", "::mlir::g
     of 32 contracted elements, 16 bytes of weights a lane, by amdgpu.mfma 16x16x32
     (gfx950) or two of 16x16x16 (gfx942). Steps go round the waves, whose partial
     sums are added through LDS in a fixed order. Ends with a barrier.
-    Each wave has a ring of 16 steps of weights on their way to its registers,
-    which does not stop between tiles; its head is asked for by the walk before
-    the waits of a task, as weights do not depend on activations (@streams says
-    where each case's stream begins). Other contractions are left to the loops.
+    Each wave has a ring of weights on their way, which does not stop between
+    tiles; its head is asked for by the walk before the waits of a task, as weights
+    do not depend on activations (@streams says where each case's stream begins).
+    On gfx950, whose loads move 16 bytes a lane to LDS, the ring takes what is left
+    of the target's LDS (fleet.ring_ask, ring_wait, ring_read); otherwise, and where
+    there is no target, it is 16 steps in registers. A left side from memory is
+    brought to LDS first. Other contractions are left to the loops.
   }];
-  let dependentDialects = ["::mlir::amdgpu::AMDGPUDialect", "::mlir::arith::ArithDialect",
+  let dependentDialects = ["::mlir::fleet::FleetDialect", "::mlir::amdgpu::AMDGPUDialect", "::mlir::arith::ArithDialect",
                            "::mlir::gpu::GPUDialect", "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
   let options = [Option<"chipset", "chipset", "std::string", "\"gfx950\"", "the chip">];
+}
+
+def AMDGPUCheckRing : Pass<"fleet-amdgpu-check-ring", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "prove that no slot of a ring in LDS is overwritten before it is read";
+  let description = [{
+    Input: bodies with fleet.ring_ask, ring_wait and ring_read, the kernel that asks
+    for their heads. Output: the same. Runs every body on the slots of a wave's
+    ring: a slot is asked for only when it has been read, read only when it has
+    been waited for, and all are free at the end, for every number of tiles; the
+    walk asks for as many slots as the body expects. Fails where this is not so, or
+    where which slot is meant follows from anything but the number of tiles.
+  }];
+}
+
+def AMDGPULowerRing : Pass<"fleet-amdgpu-lower-ring", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "lower the ring of weights in LDS to loads of 16 bytes a lane and counted waits";
+  let description = [{
+    Input: fleet.ring_ask, ring_wait and ring_read. Output: global_load_lds_dwordx4
+    behind a wait for the wave's reads of LDS, s_waitcnt vmcnt, vector.load. Fails
+    on a source whose strides are not known.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
+                           "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::ROCDL::ROCDLDialect", "::mlir::vector::VectorDialect"];
+  let options = [Option<"omit", "omit", "std::string", "\"\"",
+                        "for tests: leave out the waits of the ring (wait), or those for reads of its slots (order)">,
+                 Option<"shift", "shift", "int64_t", "0", "for tests: read as many slots further on">];
 }
 
 def AMDGPULowerEvents : Pass<"fleet-amdgpu-lower-events", "::mlir::gpu::GPUModuleOp"> {
@@ -116,7 +148,9 @@ def AMDGPULowerEvents : Pass<"fleet-amdgpu-lower-events", "::mlir::gpu::GPUModul
     Input: fleet.chiplet_id, worker_rank, wait and signal in the kernel. Output:
     the LLVM dialect. The comments in the pass cite the rule of LLVM's AMDGPU
     memory model that each step relies on. Fails on a scope other than chiplet or
-    device, and on an ordering to omit that does not exist.
+    device, and on an ordering to omit that does not exist. (Without `binding`
+    workgroups take their chiplet from their number; with `binding@N` workgroup N
+    takes the chiplet next to its own.)
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
                            "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect",
@@ -124,7 +158,8 @@ def AMDGPULowerEvents : Pass<"fleet-amdgpu-lower-events", "::mlir::gpu::GPUModul
   let options = [Option<"pollBudget", "poll-budget", "int64_t", "1 << 22",
                         "polls after which a wait gives up">,
                  Option<"omit", "omit", "std::string", "\"\"",
-                        "for tests: leave out one kind of ordering (drain, write-back, write-back-wait, acquire or wait)">];
+                        "for tests: leave out one ordering (drain, write-back, write-back-wait, acquire, wait, "
+                        "meeting, binding, bypass), with @N that of task N alone">];
 }
 
 def AMDGPULocalizeThreads : Pass<"fleet-amdgpu-localize-threads", "::mlir::gpu::GPUModuleOp"> {

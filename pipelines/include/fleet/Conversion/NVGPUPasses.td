@@ -11,9 +11,13 @@ def NVGPUStreamWeights : Pass<"fleet-nvgpu-stream-weights", "::mlir::gpu::GPUMod
     tile of 16 columns of a parameter, read once for each tile of the body's
     loop. Output: one more warp, whose first thread walks the same queue, waits
     for no event and copies these tiles by `cp.async.bulk` into a ring in shared
-    memory, as many slots of 8 KB as are left, a multiple of the warps that
-    read them; the matmuls are marked
-    `fleet.streamed`. Fails where there is no room for a slot a warp.
+    memory, as many slots of 8 KB as are left; the matmuls are marked
+    `fleet.streamed`. At most 96 KB are on their way at once. When the warp reaches
+    a task it also asks the L2 for the task's small parameters and for the part of
+    the caches that `fleet.caches` on its body names. With more than 4 rows tiles are
+    streamed in the order in which they are computed together (`fleet.many_rows`),
+    and slots are a multiple of the warps. Fails where there is no room for a slot a
+    warp and 4 more, with many rows for two slots a warp.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::fleet::FleetDialect",
                            "::mlir::gpu::GPUDialect", "::mlir::LLVM::LLVMDialect",
@@ -35,6 +39,52 @@ def NVGPULowerContractions : Pass<"fleet-nvgpu-lower-contractions", "::mlir::gpu
                            "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::NVVM::NVVMDialect", "::mlir::scf::SCFDialect",
                            "::mlir::vector::VectorDialect"];
+}
+
+def NVGPULowerAttention : Pass<"fleet-nvgpu-lower-attention", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "lower fleet.attention_partial of many rows to mma.sync";
+  let description = [{
+    Input: a tile of one part, queries, keys and values in bf16, at least 8 rows, at
+    most 8 query heads a key/value head, heads of a multiple of 64 elements. Output:
+    a warp a row, mma m16n8k16 for scores and for weighted values, both read from
+    the cache as they lie there; the weights of positions keep what rounding them to
+    bf16 leaves. Other attention is left to `fleet-gpu-lower-named-ops`. Ends with a
+    barrier.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
+                           "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::NVVM::NVVMDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+}
+
+def NVGPULowerFewRowAttention : Pass<"fleet-nvgpu-lower-few-row-attention", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "lower parts of attention of few rows, with the norms and rotations in front, to mma.sync";
+  let description = [{
+    Input: tiles of fleet.attention_partial of at most 7 rows whose caches are bf16, with at most 8
+    query heads a tile and 32, 64, 128 or 256 elements a head, whose queries and keys
+    come from global memory by way of fleet.rms_norm and full fleet.rope alone.
+    Output: loads of keys and values that start before the queries are there, norms
+    and rotations in the registers of a warp, scores by mma m16n8k16, where the rest
+    of the queries' rounding to bf16 has rows of its own, weighted values by FMA;
+    warps merged in a fixed order. What does not match is left as it is. Ends with
+    a barrier.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
+                           "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::NVVM::NVVMDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+}
+
+def NVGPULowerMath : Pass<"fleet-nvgpu-lower-math", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "bf16 conversions, quotients, inverse roots and exponentials as single instructions";
+  let description = [{
+    Input: arith and math ops on scalars and vectors of one dimension. Output:
+    `cvt.rn.bf16x2.f32` for arith.truncf to bf16, shifts for arith.extf from it,
+    `div.full`, `rsqrt.approx` and `ex2.approx` for f32 division, 1 / sqrt and exp
+    (2 ulp, subnormal results are 0). Other ops are left as they are.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
+                           "::mlir::LLVM::LLVMDialect", "::mlir::vector::VectorDialect"];
 }
 
 def NVGPULowerEvents : Pass<"fleet-nvgpu-lower-events", "::mlir::gpu::GPUModuleOp"> {

@@ -41,10 +41,14 @@ struct Kernel {
   bool cachesTables = false;
   /// A chiplet may have fewer workgroups than workers: each takes several queues.
   bool mergesQueues = false;
+  /// Some waits are for the part of a task on the own chiplet.
+  bool hasOwn = false;
   /// Entries of the longest queue.
   int64_t longest = 0;
   /// Steps that one launch may take, each with the tokens of the one before; 1: no such loop.
   int64_t mostSteps = 1;
+  /// The last task is cut by rows: each worker feeds its own.
+  bool isLastCut = false;
   /// Bytes in the arenas input and output that this takes.
   int64_t tokens = 0, positions = 0, outRows = 0, ids = 0, history = 0, rows = 0;
   /// Where in the work arena each cu task leaves its stamps, if it does.
@@ -151,13 +155,41 @@ LogicalResult GPUDriver::placeMemory(Kernel &kernel, DictionaryAttr arenas, int6
   return success();
 }
 
-/// @producers: how many chiplets signal a device task.
+/// Whether a device task waits for the part of another on its own chiplet: -1 - t in @waits. The table
+/// of a kernel that waits for nothing has one entry that no task points to.
+static bool hasOwnWaits(Kernel &kernel) {
+  auto waits = dyn_cast_or_null<DenseIntElementsAttr>(kernel.waits.getInitialValue().value_or(nullptr));
+  auto tasks = dyn_cast_or_null<DenseIntElementsAttr>(kernel.deviceTasks.getInitialValue().value_or(nullptr));
+  if (!waits || !tasks)
+    return false;
+  int64_t width = kernel.deviceTasks.getType().getDimSize(1);
+  for (int64_t task = 0; task < kernel.tasks; ++task)
+    for (int64_t i = tasks.getValues<int32_t>()[task * width + 1]; i < tasks.getValues<int32_t>()[task * width + 2]; ++i)
+      if (waits.getValues<int32_t>()[i] < 0)
+        return true;
+  return false;
+}
+
+/// @producers: how many arrivals a device task's counter sees (0: nobody looks), one for each chiplet
+/// that takes part; with flat events one for each cu task.
 void GPUDriver::addProducers(Kernel &kernel) {
   OpBuilder builder(kernel.arrivals);
   auto arrivals = cast<DenseIntElementsAttr>(*kernel.arrivals.getInitialValue()).getValues<int32_t>();
   std::vector<int32_t> producers(kernel.tasks);
   for (auto [i, count] : llvm::enumerate(arrivals))
-    producers[i / kernel.chiplets] += count > 0;
+    producers[i / kernel.chiplets] += flatEvents ? count : count > 0;
+  kernel.hasOwn = hasOwnWaits(kernel);
+  if (kernel.hasOwn) {
+    auto waits = cast<DenseIntElementsAttr>(*kernel.waits.getInitialValue()).getValues<int32_t>();
+    llvm::BitVector published(kernel.tasks);
+    published.set(kernel.tasks - 1); // what follows the step waits for its last task
+    for (int32_t task : waits)
+      if (task >= 0 && task < kernel.tasks)
+        published.set(task);
+    for (int64_t task = 0; task < kernel.tasks; ++task)
+      if (!published.test(task))
+        producers[task] = 0;
+  }
   auto value = DenseElementsAttr::get(
       RankedTensorType::get({kernel.tasks}, builder.getI32Type()), ArrayRef<int32_t>(producers));
   auto type = MemRefType::get({kernel.tasks}, builder.getI32Type(), MemRefLayoutAttrInterface(),
@@ -197,15 +229,22 @@ LogicalResult GPUDriver::planSteps(Kernel &kernel, DictionaryAttr &arenas) {
       continue;
     reached.set(task);
     for (int64_t i = tasks[task * width + 1]; i < tasks[task * width + 2]; ++i)
-      if (waits[i] >= 0 && waits[i] < kernel.tasks)
-        open.push_back(waits[i]);
+      if (int64_t waited = waits[i] < 0 ? -1 - waits[i] : waits[i]; waited < kernel.tasks)
+        open.push_back(waited);
   }
-  // The tokens are fed where the last task ends: by the one worker that has it.
+  // The tokens are fed where the last task ends: by the one worker that has it,
+  // or by each worker its rows.
   auto arrivals = cast<DenseIntElementsAttr>(*kernel.arrivals.getInitialValue()).getValues<int32_t>();
   int64_t parts = 0;
   for (int64_t c = 0; c < kernel.chiplets; ++c)
     parts += arrivals[(kernel.tasks - 1) * kernel.chiplets + c];
-  if (!reached.all() || parts != 1)
+  auto cuTasks = cast<DenseIntElementsAttr>(*kernel.cuTasks.getInitialValue()).getValues<int32_t>();
+  int64_t tiles = 0;
+  for (int64_t i = 0, n = kernel.cuTasks.getType().getDimSize(0); i < n; ++i)
+    if (cuTasks[3 * i] == kernel.tasks - 1)
+      tiles = std::max<int64_t>(tiles, cuTasks[3 * i + 2]);
+  kernel.isLastCut = parts != 1;
+  if (!reached.all() || (kernel.isLastCut && tiles != rows.getInt()))
     return success();
 
   OpBuilder b(&getContext());
@@ -238,6 +277,7 @@ struct Walk {
   const Kernel &kernel;
   gpu::GPUFuncOp step;
   int64_t omitWait;
+  bool flatEvents;
 
   Value table(memref::GlobalOp global) {
     return memref::GetGlobalOp::create(e.b, e.loc, global.getType(), global.getSymName());
@@ -341,6 +381,10 @@ struct Walk {
     return found[0];
   }
 
+  void markWait(WaitOp wait) {
+    wait->setAttr("fleet.expired", FlatSymbolRefAttr::get(e.b.getContext(), "expired"));
+  }
+
   TaskScopeAttr scope(TaskScope value) { return TaskScopeAttr::get(e.b.getContext(), value); }
 
   int64_t firstDeviceCounter() { return kernel.isFlat ? 0 : kernel.tasks * kernel.chiplets; }
@@ -355,13 +399,13 @@ struct Walk {
       Value target = arith::MulIOp::create(e.b, e.loc, before, arrived);
       auto wait = WaitOp::create(e.b, e.loc, scope(TaskScope::Device), events,
                                  e.addIndex(last, firstDeviceCounter()), target);
-      wait->setAttr("fleet.expired", FlatSymbolRefAttr::get(e.b.getContext(), "expired"));
+      markWait(wait);
     });
   }
 
   /// After the last task: its ids are kept, and are the next step's tokens. Row r
   /// feeds itself if the logits of row r were wanted in place r.
-  void feed(Value task, Value stepNumber) {
+  void feed(Value task, Value lo, Value hi, Value stepNumber) {
     e.ifThen(compare(arith::CmpIPredicate::eq, task, e.index(kernel.tasks - 1)), [&] {
       Value input = step.getArgument(3), output = step.getArgument(4);
       auto space = cast<MemRefType>(input.getType()).getMemorySpace();
@@ -373,7 +417,16 @@ struct Walk {
       Value outRows = words(input, kernel.outRows, {kernel.rows}), ids = words(output, kernel.ids, {kernel.rows});
       Value history = words(output, kernel.history, {kernel.mostSteps, kernel.rows});
       e.barrier();
-      e.forThreads(kernel.rows, [&](Value row) {
+      auto forRows = [&](function_ref<void(Value)> body) {
+        if (!kernel.isLastCut)
+          return e.forThreads(kernel.rows, body);
+        Value count = arith::SubIOp::create(e.b, e.loc, hi, lo);
+        e.loop(e.thread(), count, e.workgroup.threads, {}, [&](Value i, ValueRange) {
+          body(e.addIndex(lo, i));
+          return SmallVector<Value>();
+        });
+      };
+      forRows([&](Value row) {
         Value id = e.load(ids, row);
         memref::StoreOp::create(e.b, e.loc, id, history, ValueRange{stepNumber, row});
         e.ifThen(compare(arith::CmpIPredicate::eq, e.load(outRows, row), asInt(row)), [&] {
@@ -486,11 +539,23 @@ struct Walk {
                 e.b.setInsertionPointToStart(unless.thenBlock());
               }
               Value producer = entry(waits, i);
+              if (kernel.hasOwn) {
+                // -1 - t: the part of task t on this chiplet, told by the chiplet's own counter.
+                Value isOwn = compare(arith::CmpIPredicate::slt, producer, e.index(0));
+                auto scopes = scf::IfOp::create(e.b, e.loc, isOwn, /*withElseRegion=*/true);
+                e.b.setInsertionPointToStart(scopes.thenBlock());
+                Value own = arith::SubIOp::create(e.b, e.loc, e.index(-1), producer);
+                Value parts = arith::MulIOp::create(e.b, e.loc, epoch, e.load(arrivals, {own, chiplet}));
+                auto wait = WaitOp::create(e.b, e.loc, scope(TaskScope::Chiplet), events,
+                                           e.addIndex(e.mulIndex(own, kernel.chiplets), chiplet), parts);
+                markWait(wait);
+                e.b.setInsertionPointToStart(scopes.elseBlock());
+              }
               Value arrived = kernel.isFlat ? e.load(arrivals, {producer, e.index(0)}) : e.load(producers, producer);
               Value target = arith::MulIOp::create(e.b, e.loc, epoch, arrived);
               auto wait = WaitOp::create(e.b, e.loc, scope(TaskScope::Device), events,
                                          e.addIndex(producer, firstDeviceCounter()), target);
-              wait->setAttr("fleet.expired", FlatSymbolRefAttr::get(e.b.getContext(), "expired"));
+              markWait(wait);
               return SmallVector<Value>();
             });
             if (steps)
@@ -502,7 +567,7 @@ struct Walk {
               operands.append({task, lo, hi, worker});
               func::CallOp::create(e.b, e.loc, kernel.dispatch, operands);
               if (steps)
-                feed(task, stepNumber);
+                feed(task, lo, hi, stepNumber);
               stamp(cuTask, 2);
               Value now = SignalOp::create(
                   e.b, e.loc, e.b.getI32Type(), scope(TaskScope::Chiplet), events,
@@ -510,8 +575,15 @@ struct Walk {
               stamp(cuTask, 3);
               if (kernel.isFlat)
                 return;
+              // The new value of the chiplet's counter is told to one thread; the others see 0.
               Value all = arith::MulIOp::create(e.b, e.loc, epoch, e.load(arrivals, {task, chiplet}));
-              e.ifThen(compare(arith::CmpIPredicate::eq, now, all), [&] {
+              Value tells = flatEvents ? compare(arith::CmpIPredicate::ne, now, e.i32(0))
+                                       : compare(arith::CmpIPredicate::eq, now, all);
+              // A task that is waited for on its own chiplets alone has nothing to tell the device.
+              if (kernel.hasOwn)
+                tells = arith::AndIOp::create(e.b, e.loc, tells,
+                                              compare(arith::CmpIPredicate::sgt, e.load(producers, task), e.i32(0)));
+              e.ifThen(tells, [&] {
                 SignalOp::create(e.b, e.loc, e.b.getI32Type(), scope(TaskScope::Device), events,
                                  e.addIndex(task, kernel.tasks * kernel.chiplets));
               });
@@ -535,6 +607,11 @@ struct Walk {
           e.ifThen(compare(arith::CmpIPredicate::eq, before, e.i32(0)), [&] {
             Value counter = e.load(expired, e.index(1));
             Value missing = arith::SubIOp::create(e.b, e.loc, counter, e.i32(firstDeviceCounter()));
+            if (kernel.hasOwn) {
+              Value task = arith::DivUIOp::create(e.b, e.loc, counter, e.i32(kernel.chiplets));
+              Value isOwn = compare(arith::CmpIPredicate::slt, missing, e.i32(0));
+              missing = arith::SelectOp::create(e.b, e.loc, isOwn, task, missing);
+            }
             memref::StoreOp::create(e.b, e.loc, asInt(worker), status, e.index(1));
             memref::StoreOp::create(e.b, e.loc, missing, status, e.index(2));
             memref::StoreOp::create(e.b, e.loc, firstEpoch, status, e.index(3));
@@ -616,7 +693,7 @@ void GPUDriver::runOnOperation() {
   auto end = gpu::ReturnOp::create(builder, gpuModule.getLoc());
   builder.setInsertionPoint(end);
   Emitter e(builder, gpuModule.getLoc(), gpuModule);
-  Walk walk{e, *kernel, step, omitWait};
+  Walk walk{e, *kernel, step, omitWait, flatEvents};
   walk.emit();
   if (!cacheTables)
     return;

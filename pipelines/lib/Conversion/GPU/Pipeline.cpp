@@ -18,7 +18,7 @@
 
 using namespace mlir;
 
-void mlir::fleet::addGPUScalarLowering(OpPassManager &manager) {
+void mlir::fleet::addGPUScalarLowering(OpPassManager &manager, std::unique_ptr<Pass> ofChip) {
   manager.addPass(createLowerAffinePass());
   manager.addPass(createLoopInvariantCodeMotionPass());
   manager.addPass(createCanonicalizerPass());
@@ -31,6 +31,8 @@ void mlir::fleet::addGPUScalarLowering(OpPassManager &manager) {
   floatOptions.sourceTypeStrs.assign(std::begin(narrow), std::end(narrow));
   floatOptions.targetTypeStr = "f32";
   manager.addPass(arith::createArithEmulateUnsupportedFloats(floatOptions));
+  if (ofChip)
+    manager.nest<gpu::GPUModuleOp>().addPass(std::move(ofChip));
   manager.nest<gpu::GPUModuleOp>().addPass(fleet::createGPULowerMath());
   manager.addPass(fleet::createCPULowerMath());
   manager.nest<gpu::GPUModuleOp>().addPass(fleet::createGPULowerMath());
@@ -44,12 +46,18 @@ void mlir::fleet::buildAMDGPUToLLVMPipeline(OpPassManager &manager,
   manager.addPass(createAMDGPUGroupWeights());
   GPUDriverOptions driver;
   driver.omitWait = options.omitWait;
+  driver.flatEvents = options.flatEvents;
   manager.addPass(createGPUDriver(driver));
   auto &kernel = manager.nest<gpu::GPUModuleOp>();
   kernel.addPass(createGPULowerNamedOps());
   AMDGPULowerContractionsOptions contractions;
   contractions.chipset = options.chipset;
   kernel.addPass(createAMDGPULowerContractions(contractions));
+  kernel.addPass(createAMDGPUCheckRing());
+  AMDGPULowerRingOptions ring;
+  ring.omit = options.omitRing;
+  ring.shift = options.shiftRing;
+  kernel.addPass(createAMDGPULowerRing(ring));
   kernel.addPass(createGPULowerElementwise());
   AMDGPULowerEventsOptions events;
   events.pollBudget = options.pollBudget;

@@ -266,3 +266,52 @@ Value Emitter::shared(StringRef name, MemRefType type) {
   Value raw = memref::GetGlobalOp::create(b, loc, global.getType(), name);
   return cpu::viewAt(*this, raw, 0, type);
 }
+
+void mlir::fleet::gpugen::pollForEvent(Emitter &e, WaitOp op, const Poll &poll) {
+  auto compare = [&](arith::CmpIPredicate how, Value x, Value y) -> Value {
+    return arith::CmpIOp::create(e.b, e.loc, how, x, y);
+  };
+  auto truth = [&](bool value) -> Value { return arith::ConstantIntOp::create(e.b, e.loc, value, 1); };
+  auto expired = op->getAttrOfType<FlatSymbolRefAttr>("fleet.expired");
+  auto step = op->getParentOfType<gpu::GPUFuncOp>();
+  Value flags, gaveUp = truth(false);
+  if (expired) {
+    flags = e.shared(expired.getValue(), inWorkgroupMemory({2}, e.b.getI32Type()));
+    gaveUp = compare(arith::CmpIPredicate::ne, e.load(flags, e.index(0)), e.i32(0));
+  }
+  Value budget = e.i32(std::min<int64_t>(poll.budget, INT32_MAX));
+  // Carried: polls, whether to give up.
+  auto loop = scf::WhileOp::create(
+      e.b, e.loc, TypeRange{e.b.getI32Type(), e.b.getI1Type()}, ValueRange{e.i32(0), gaveUp},
+      [&](OpBuilder &, Location, ValueRange carried) {
+        Value missing = arith::XOrIOp::create(e.b, e.loc, poll.isOver(), truth(true));
+        Value goesOn = arith::XOrIOp::create(e.b, e.loc, carried[1], truth(true));
+        scf::ConditionOp::create(e.b, e.loc, arith::AndIOp::create(e.b, e.loc, missing, goesOn), carried);
+      },
+      [&](OpBuilder &, Location, ValueRange carried) {
+        poll.rest();
+        Value polls = arith::AddIOp::create(e.b, e.loc, carried[0], e.i32(1));
+        Value giveUp = truth(false);
+        if (expired) {
+          Value tired = compare(arith::CmpIPredicate::uge, polls, budget);
+          Value rest = arith::AndIOp::create(e.b, e.loc, polls, e.i32(poll.look - 1));
+          auto look = scf::IfOp::create(
+              e.b, e.loc, compare(arith::CmpIPredicate::eq, rest, e.i32(0)),
+              [&](OpBuilder &, Location) {
+                int64_t at = e.module->getAttrOfType<IntegerAttr>("fleet.status").getInt();
+                Value others = poll.loadStatus(step.getArgument(4), at);
+                scf::YieldOp::create(e.b, e.loc, compare(arith::CmpIPredicate::ne, others, e.i32(0)));
+              },
+              [&](OpBuilder &, Location) { scf::YieldOp::create(e.b, e.loc, truth(false)); });
+          giveUp = arith::OrIOp::create(e.b, e.loc, tired, look.getResult(0));
+        }
+        scf::YieldOp::create(e.b, e.loc, ValueRange{polls, giveUp});
+      });
+  if (!expired)
+    return;
+  e.ifThen(loop.getResult(1), [&] {
+    memref::StoreOp::create(e.b, e.loc, e.i32(1), flags, e.index(0));
+    Value index = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), op.getIndex());
+    memref::StoreOp::create(e.b, e.loc, index, flags, e.index(1));
+  });
+}

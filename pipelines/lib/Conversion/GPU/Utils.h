@@ -10,6 +10,8 @@
 
 #include "../CPU/Utils.h"
 
+#include "fleet/IR/Fleet.h"
+
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 
 namespace mlir::fleet::gpugen {
@@ -80,6 +82,22 @@ struct Emitter : cpu::Emitter {
   /// The LDS buffer `name` of the kernel, at least as large as `type`, seen as `type`.
   Value shared(StringRef name, MemRefType type);
 };
+
+/// How one thread of a workgroup looks for the event of a wait.
+struct Poll {
+  /// Polls after which it gives up, and (a power of two) between two looks at the status.
+  int64_t budget, look;
+  /// Whether the event is over (i1).
+  function_ref<Value()> isOver;
+  /// The status (i32) at these bytes of an arena: not 0 when another worker has given up.
+  function_ref<Value(Value, int64_t)> loadStatus;
+  /// Between two polls.
+  function_ref<void()> rest;
+};
+/// Polls in the one thread that is here. Where `op` names the kernel's flags by
+/// `fleet.expired`, the thread gives up in the end and says so there, with the
+/// index of the counter; where it does not, it polls until the event is over.
+void pollForEvent(Emitter &e, WaitOp op, const Poll &poll);
 
 /// The LDS buffer for what one body needs beside its scratch: nothing of it
 /// outlives the body, so that all bodies have it at the same place.

@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Streams.h"
+#include "ManyRows.h"
 
 #include "fleet/Conversion/NVGPUPasses.h"
 #include "fleet/IR/Fleet.h"
@@ -38,25 +38,6 @@ static void stage(Emitter &e, linalg::MatmulOp op, Contraction &c) {
   });
   e.barrier();
   c.lhs = staged;
-}
-
-/// Waits until a slot is full. The copies wait for no other workgroup, so a wait
-/// that does not end is a bug of the ring: it stops the kernel.
-static void waitForSlot(Emitter &e, Value barrier, Value parity) {
-  constexpr int32_t kMostTries = 1 << 20;
-  scf::WhileOp::create(
-      e.b, e.loc, TypeRange{e.b.getI32Type()}, ValueRange{e.i32(0)},
-      [&](OpBuilder &, Location, ValueRange tries) {
-        Value yes = arith::ConstantIntOp::create(e.b, e.loc, true, 1);
-        Value missing = arith::XOrIOp::create(e.b, e.loc, tryWait(e, barrier, parity), yes);
-        scf::ConditionOp::create(e.b, e.loc, missing, tries);
-      },
-      [&](OpBuilder &, Location, ValueRange tries) {
-        Value more = arith::AddIOp::create(e.b, e.loc, tries[0], e.i32(1));
-        Value isLost = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::uge, more, e.i32(kMostTries));
-        e.ifThen(isLost, [&] { LLVM::Trap::create(e.b, e.loc); });
-        scf::YieldOp::create(e.b, e.loc, ValueRange{more});
-      });
 }
 
 /// The tile's columns are the rows of the mma, so that 16 of them need no
@@ -110,9 +91,9 @@ static void lower(Emitter &e, linalg::MatmulOp op, Contraction c, std::optional<
     int64_t chunks = llvm::divideCeil(c.depth, kDeep);
     SmallVector<Value> both(sums);
     llvm::append_range(both, sums);
-    // Slot s is warp s mod waves', whatever the position.
-    Value first = rem(arith::SubIOp::create(e.b, e.loc, e.addIndex(wave, waves), rem(position, waves)), waves);
-    both = e.loop(first, e.index(chunks), waves, both, [&](Value chunk, ValueRange carried) {
+    // A warp that is at a chunk has had the one `waves` before it, so the copy before
+    // that in the same slot has come (kMostInFlight): parities tell two rounds apart.
+    both = e.loop(wave, e.index(chunks), waves, both, [&](Value chunk, ValueRange carried) {
       Value at = e.addIndex(position, chunk);
       Value slot = rem(at, *slots);
       Value parity = arith::AndIOp::create(
@@ -194,6 +175,13 @@ namespace {
 struct NVGPULowerContractions : mlir::fleet::impl::NVGPULowerContractionsBase<NVGPULowerContractions> {
   void runOnOperation() override {
     auto slots = getOperation()->getAttrOfType<IntegerAttr>(kSlots);
+    if (slots && getOperation()->hasAttr(kManyRowsMarker))
+      for (auto body : getOperation().getOps<func::FuncOp>())
+        if (std::optional<TileLoop> loop = matchTileLoop(body); loop && loop->loop->hasAttr(kTogether)) {
+          OpBuilder builder(loop->loop);
+          Emitter e(builder, loop->loop.getLoc(), getOperation());
+          lowerTogether(e, *loop, slots.getInt());
+        }
     SmallVector<linalg::MatmulOp> ops;
     getOperation()->walk([&](linalg::MatmulOp op) { ops.push_back(op); });
     for (linalg::MatmulOp op : ops) {

@@ -42,7 +42,6 @@ struct Lowering {
 
   Value counter(Value counters, Value index) { return pointerTo(e, counters, e.mulIndex(index, 4)); }
   Value compare(arith::CmpIPredicate how, Value x, Value y) { return arith::CmpIOp::create(e.b, e.loc, how, x, y); }
-  Value truth(bool value) { return arith::ConstantIntOp::create(e.b, e.loc, value, 1); }
   Value load(Value pointer, LLVM::AtomicOrdering ordering) {
     return LLVM::LoadOp::create(e.b, e.loc, e.b.getI32Type(), pointer, /*alignment=*/4, /*isVolatile=*/false,
                                 /*isNonTemporal=*/false, /*isInvariant=*/false, /*isInvariantGroup=*/false, ordering,
@@ -68,50 +67,17 @@ struct Lowering {
   /// current thread"; the barrier after it "guarantees ... ordering among the
   /// participating threads", and causality order is transitive over both.
   void wait(WaitOp op) {
-    auto expired = op->getAttrOfType<FlatSymbolRefAttr>("fleet.expired");
-    auto step = op->getParentOfType<gpu::GPUFuncOp>();
-    Value flags;
-    if (expired)
-      flags = e.shared(expired.getValue(), inWorkgroupMemory({2}, e.b.getI32Type()));
     e.forOneThread([&] {
       Value own = counter(op.getCounters(), op.getIndex());
-      Value budget = e.i32(std::min<int64_t>(pollBudget, INT32_MAX));
-      Value before = expired ? compare(arith::CmpIPredicate::ne, e.load(flags, e.index(0)), e.i32(0)) : truth(false);
-      // Carried: polls, whether to give up.
-      auto loop = scf::WhileOp::create(
-          e.b, e.loc, TypeRange{e.b.getI32Type(), e.b.getI1Type()}, ValueRange{e.i32(0), before},
-          [&](OpBuilder &, Location, ValueRange carried) {
-            // Counters may wrap round: it is the difference that counts.
-            Value left = arith::SubIOp::create(e.b, e.loc, load(own, LLVM::AtomicOrdering::acquire), op.getTarget());
-            Value missing = compare(arith::CmpIPredicate::slt, left, e.i32(0));
-            Value goesOn = arith::XOrIOp::create(e.b, e.loc, carried[1], truth(true));
-            scf::ConditionOp::create(e.b, e.loc, arith::AndIOp::create(e.b, e.loc, missing, goesOn), carried);
-          },
-          [&](OpBuilder &, Location, ValueRange carried) {
-            Value polls = arith::AddIOp::create(e.b, e.loc, carried[0], e.i32(1));
-            Value giveUp = truth(false);
-            if (expired) {
-              Value tired = compare(arith::CmpIPredicate::uge, polls, budget);
-              Value rest = arith::AndIOp::create(e.b, e.loc, polls, e.i32(kLook - 1));
-              auto look = scf::IfOp::create(
-                  e.b, e.loc, compare(arith::CmpIPredicate::eq, rest, e.i32(0)),
-                  [&](OpBuilder &, Location) {
-                    int64_t at = e.module->getAttrOfType<IntegerAttr>("fleet.status").getInt();
-                    Value status = pointerTo(e, step.getArgument(4), e.index(at));
-                    Value others = load(status, LLVM::AtomicOrdering::monotonic);
-                    scf::YieldOp::create(e.b, e.loc, compare(arith::CmpIPredicate::ne, others, e.i32(0)));
-                  },
-                  [&](OpBuilder &, Location) { scf::YieldOp::create(e.b, e.loc, truth(false)); });
-              giveUp = arith::OrIOp::create(e.b, e.loc, tired, look.getResult(0));
-            }
-            scf::YieldOp::create(e.b, e.loc, ValueRange{polls, giveUp});
-          });
-      if (expired)
-        e.ifThen(loop.getResult(1), [&] {
-          memref::StoreOp::create(e.b, e.loc, e.i32(1), flags, e.index(0));
-          Value index = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), op.getIndex());
-          memref::StoreOp::create(e.b, e.loc, index, flags, e.index(1));
-        });
+      // Counters may wrap round: it is the difference that counts.
+      auto isOver = [&]() -> Value {
+        Value left = arith::SubIOp::create(e.b, e.loc, load(own, LLVM::AtomicOrdering::acquire), op.getTarget());
+        return compare(arith::CmpIPredicate::sge, left, e.i32(0));
+      };
+      auto loadStatus = [&](Value arena, int64_t at) {
+        return load(pointerTo(e, arena, e.index(at)), LLVM::AtomicOrdering::monotonic);
+      };
+      pollForEvent(e, op, {pollBudget, kLook, isOver, loadStatus, /*rest=*/[] {}});
     });
     e.barrier();
   }

@@ -87,6 +87,42 @@ SmallVector<Value> nv::multiply(Emitter &e, ArrayRef<Value> lhs, ArrayRef<Value>
   return parts;
 }
 
+static Value compute(Emitter &e, StringRef text, StringRef constraints, ValueRange operands, Type type = {}) {
+  LLVM::InlineAsmOp op = assembly(e, text, constraints, operands, type ? type : e.b.getI32Type());
+  op.setHasSideEffects(false);
+  return op.getRes();
+}
+
+Value nv::packBf16(Emitter &e, Value low, Value high) {
+  return compute(e, "cvt.rn.bf16x2.f32 $0, $1, $2;", "=r,f,f", {high, low});
+}
+
+std::pair<Value, Value> nv::unpackBf16(Emitter &e, Value word) {
+  auto asFloat = [&](Value bits) -> Value { return arith::BitcastOp::create(e.b, e.loc, e.b.getF32Type(), bits); };
+  Value low = arith::ShLIOp::create(e.b, e.loc, word, e.i32(16));
+  return {asFloat(low), asFloat(arith::AndIOp::create(e.b, e.loc, word, e.i32(0xffff0000)))};
+}
+
+Value nv::selectHalves(Emitter &e, Value x, Value y, bool upper) {
+  return compute(e, upper ? "prmt.b32 $0, $1, $2, 0x7632;" : "prmt.b32 $0, $1, $2, 0x5410;", "=r,r,r", {x, y});
+}
+
+Value nv::divide(Emitter &e, Value x, Value y) {
+  return compute(e, "div.full.ftz.f32 $0, $1, $2;", "=f,f,f", {x, y}, e.b.getF32Type());
+}
+
+Value nv::inverseRoot(Emitter &e, Value x) {
+  return compute(e, "rsqrt.approx.ftz.f32 $0, $1;", "=f,f", {x}, e.b.getF32Type());
+}
+
+Value nv::powerOfTwo(Emitter &e, Value x) {
+  return compute(e, "ex2.approx.ftz.f32 $0, $1;", "=f,f", {x}, e.b.getF32Type());
+}
+
+void nv::prefetchBulk(Emitter &e, Value pointer, Value bytes) {
+  assembly(e, "cp.async.bulk.prefetch.L2.global [$0], $1;", "l,r", {pointer, bytes});
+}
+
 void nv::prefetch(Emitter &e, Value memref, ValueRange indices) {
   auto type = cast<MemRefType>(memref.getType());
   auto metadata = memref::ExtractStridedMetadataOp::create(e.b, e.loc, memref);

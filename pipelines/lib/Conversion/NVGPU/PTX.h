@@ -34,10 +34,21 @@ void arriveExpecting(Emitter &e, Value pointer, Value bytes);
 Value tryWait(Emitter &e, Value pointer, Value parity);
 /// Copies `bytes` (i32, a multiple of 16) and completes them at `barrier`.
 void copyBulk(Emitter &e, Value to, Value from, Value bytes, Value barrier);
+/// Asks the L2 for `bytes` (i32, a multiple of 16) bytes at a global pointer.
+void prefetchBulk(Emitter &e, Value pointer, Value bytes);
 /// Four 8x8 matrices of 16 bits, transposed; every lane gives the address of a row.
 SmallVector<Value> loadMatrices(Emitter &e, Value pointer);
 /// sum + lhs * rhs, m16n8k16 of bf16; `sum` has four f32.
 SmallVector<Value> multiply(Emitter &e, ArrayRef<Value> lhs, ArrayRef<Value> rhs, ArrayRef<Value> sum);
+/// Two f32 as bf16 in one word (i32), the first in its lower half; and as f32 again.
+Value packBf16(Emitter &e, Value low, Value high);
+std::pair<Value, Value> unpackBf16(Emitter &e, Value word);
+/// The lower (or upper) halves of two words, that of `x` in the lower half.
+Value selectHalves(Emitter &e, Value x, Value y, bool upper);
+/// f32, to 2 ulp: x / y, 1 / sqrt(x), 2^x. Results below the least normal number are 0.
+Value divide(Emitter &e, Value x, Value y);
+Value inverseRoot(Emitter &e, Value x);
+Value powerOfTwo(Emitter &e, Value x);
 /// Asks the L2 for the line of an element.
 void prefetch(Emitter &e, Value memref, ValueRange indices);
 void syncWarp(Emitter &e);

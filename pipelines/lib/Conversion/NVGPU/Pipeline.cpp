@@ -27,6 +27,8 @@ void mlir::fleet::buildNVGPUToLLVMPipeline(OpPassManager &manager, const NVGPUTo
   manager.addPass(createGPUDriver(driver));
   {
     auto &kernel = manager.nest<gpu::GPUModuleOp>();
+    kernel.addPass(createNVGPULowerFewRowAttention());
+    kernel.addPass(createNVGPULowerAttention());
     kernel.addPass(createGPULowerNamedOps());
     kernel.addPass(createNVGPUStreamWeights());
     kernel.addPass(createNVGPULowerContractions());
@@ -35,7 +37,7 @@ void mlir::fleet::buildNVGPUToLLVMPipeline(OpPassManager &manager, const NVGPUTo
     events.pollBudget = options.pollBudget;
     kernel.addPass(createNVGPULowerEvents(events));
   }
-  addGPUScalarLowering(manager);
+  addGPUScalarLowering(manager, createNVGPULowerMath());
   manager.addPass(memref::createExpandStridedMetadataPass());
   manager.addPass(createLowerAffinePass());
   manager.addPass(createSCFToControlFlowPass());

@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Streams.h"
+#include "ManyRows.h"
 
 #include "fleet/Conversion/NVGPUPasses.h"
 #include "fleet/IR/Fleet.h"
@@ -22,8 +22,15 @@ using namespace mlir::fleet;
 using namespace mlir::fleet::gpugen;
 using namespace mlir::fleet::nv;
 
+/// Copies on their way at once: enough for the bandwidth. More of them only make
+/// everybody's polls, fences and small loads wait behind them.
+static constexpr int64_t kMostInFlight = 98304;
+/// Slots, at least, beside those of chunks that warps may be at.
+static constexpr int64_t kLeastInFlight = 4;
 /// Shared memory left for small exchanges of other passes.
 static constexpr int64_t kReserve = 4096;
+/// Where all of them are counted but the warps' positions.
+static constexpr int64_t kSmallReserve = 512;
 
 int64_t Contraction::stagedBytes() const {
   auto space = dyn_cast_or_null<gpu::AddressSpaceAttr>(cast<MemRefType>(lhs.getType()).getMemorySpace());
@@ -92,10 +99,56 @@ std::optional<Stream> findStream(func::FuncOp body, linalg::MatmulOp op) {
   return Stream{static_cast<int64_t>(argument.getArgNumber()), type.getDimSize(1) * type.getDimSize(2) * 2};
 }
 
+/// What the L2 is asked for when the producer reaches a task: a load that misses
+/// it waits behind everything that the rings of all workers have asked for.
+struct Ahead {
+  memref::GlobalOp begins, rows;
+  SmallVector<std::pair<int64_t, Caches>> caches;
+};
+/// Parameters larger than this are left to the loads.
+constexpr int64_t kMostAhead = 65536;
+
 struct NVGPUStreamWeights : mlir::fleet::impl::NVGPUStreamWeightsBase<NVGPUStreamWeights> {
   void runOnOperation() override;
-  void addProducer(gpu::GPUFuncOp step, int64_t slots, memref::GlobalOp begins, memref::GlobalOp streams);
+  void planTogether(func::FuncOp dispatch, llvm::StringMap<SmallVector<Stream>> &streams);
+  void addProducer(gpu::GPUFuncOp step, int64_t slots, memref::GlobalOp begins, memref::GlobalOp streams,
+                   memref::GlobalOp together, const Ahead &ahead);
 };
+
+/// The bytes of a parameter that a case of @dispatch hands to a body.
+std::optional<int64_t> bytesOfParameter(func::FuncOp dispatch, Value operand) {
+  auto view = operand.getDefiningOp<memref::ViewOp>();
+  if (!view || view.getSource() != dispatch.getArgument(0))
+    return std::nullopt;
+  auto type = cast<MemRefType>(view.getType());
+  return type.getNumElements() * llvm::divideCeil(type.getElementTypeBitWidth(), 8);
+}
+
+/// The keys and values that tile `tile` of an attention reads, but for what this
+/// step adds. Which rows there will be is a guess: the L2 gives what it has.
+void askForParts(Emitter &e, const Caches &caches, Value state, Value tile, Value stepNumber, Value rows,
+                 function_ref<Value(int64_t)> placeOf) {
+  Value parts = e.index(caches.parts);
+  Value head = arith::DivUIOp::create(e.b, e.loc, tile, parts), part = arith::RemUIOp::create(e.b, e.loc, tile, parts);
+  Value begin = e.mulIndex(part, caches.length);
+  e.loop(cast<MemRefType>(rows.getType()).getDimSize(1), 1, [&](Value row) {
+    Value slot = e.load(rows, {e.index(0), row});
+    Value position = e.addIndex(e.toIndex(e.load(rows, {e.index(1), row})), stepNumber);
+    Value end = arith::MinUIOp::create(e.b, e.loc, position, e.addIndex(begin, caches.length));
+    end = arith::MinUIOp::create(e.b, e.loc, end, e.index(caches.context));
+    Value isActive = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::sge, slot, e.i32(0));
+    Value isSome = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ugt, end, begin);
+    e.ifThen(arith::AndIOp::create(e.b, e.loc, isActive, isSome), [&] {
+      Value at = e.addIndex(e.mulIndex(e.toIndex(slot), caches.heads), head);
+      at = e.mulIndex(e.addIndex(e.mulIndex(at, caches.context), begin), caches.rowBytes);
+      Value count = e.mulIndex(arith::SubIOp::create(e.b, e.loc, end, begin), caches.rowBytes);
+      count = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), count);
+      for (int64_t operand : {caches.keys, caches.values})
+        prefetchBulk(e, pointerTo(e, state, e.addIndex(at, placeOf(operand))), count);
+    });
+  });
+}
+
 
 memref::GlobalOp addTable(gpu::GPUModuleOp module, StringRef name, ArrayRef<int32_t> data, ArrayRef<int64_t> shape) {
   OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
@@ -123,37 +176,65 @@ void NVGPUStreamWeights::runOnOperation() {
 
   // What each body streams, in the order in which it reads it.
   llvm::StringMap<SmallVector<Stream>> streams;
+  int64_t waves = getWorkgroup(module).waves(), mostRows = 0;
+  for (auto body : module.getOps<func::FuncOp>())
+    body.walk([&](linalg::MatmulOp op) {
+      auto contraction = matchContraction(op);
+      auto stream = contraction ? findStream(body, op) : std::nullopt;
+      if (!stream)
+        return;
+      streams[body.getName()].push_back(*stream);
+      op->setAttr(kStreamed, UnitAttr::get(&getContext()));
+      mostRows = std::max(mostRows, contraction->rows);
+    });
+  // With many rows the stream has the order of tiles that are computed together.
+  bool isMany = mostRows > kFewRows;
+  if (isMany)
+    planTogether(dispatch, streams);
   int64_t staged = 0, partial = 0;
   for (auto body : module.getOps<func::FuncOp>())
     body.walk([&](linalg::MatmulOp op) {
       auto contraction = matchContraction(op);
       if (!contraction)
         return;
-      staged = std::max(staged, contraction->stagedBytes());
-      int64_t waves = getWorkgroup(module).waves();
+      bool isTogether = op->getParentOp()->hasAttr(kTogether);
+      staged = std::max(staged, isTogether ? 0 : contraction->stagedBytes());
       partial = std::max(partial, waves * contraction->rows * kColumns * 4);
-      if (auto stream = findStream(body, op)) {
-        streams[body.getName()].push_back(*stream);
-        op->setAttr(kStreamed, UnitAttr::get(&getContext()));
-      }
     });
 
   // Rows of @streams: [operand, bytes of a tile]; case k owns the rows
-  // [@stream_begins[k], @stream_begins[k + 1]).
-  std::vector<int32_t> begins = {0}, rows;
+  // [@stream_begins[k], @stream_begins[k + 1]), and computes @stream_together[k] tiles together.
+  std::vector<int32_t> begins = {0}, rows, together, aheadBegins = {0}, ahead;
+  SmallVector<std::pair<int64_t, Caches>> caches;
   bool found = true;
   dispatch.walk([&](scf::IndexSwitchOp select) {
     for (Region &region : select.getCaseRegions()) {
-      auto calls = region.getOps<func::CallOp>();
-      if (calls.empty()) {
+      func::CallOp call;
+      region.walk([&](func::CallOp op) { call = op; });
+      if (!call) {
         found = false;
         return;
       }
-      for (Stream stream : streams.lookup((*calls.begin()).getCallee())) {
+      llvm::SmallDenseSet<int64_t> isStreamed;
+      for (Stream stream : streams.lookup(call.getCallee())) {
         rows.push_back(stream.operand);
         rows.push_back(stream.bytes);
+        isStreamed.insert(stream.operand);
       }
+      for (auto [i, operand] : llvm::enumerate(call.getOperands())) {
+        std::optional<int64_t> bytes = bytesOfParameter(dispatch, operand);
+        if (bytes && *bytes <= kMostAhead && !isStreamed.contains(i)) {
+          ahead.push_back(i);
+          ahead.push_back(llvm::alignTo(*bytes, 16));
+        }
+      }
+      auto body = module.lookupSymbol<func::FuncOp>(call.getCallee());
+      if (auto numbers = body ? body->getAttrOfType<DenseI64ArrayAttr>(kCaches) : DenseI64ArrayAttr())
+        caches.push_back({static_cast<int64_t>(begins.size()) - 1, Caches(numbers.asArrayRef())});
       begins.push_back(rows.size() / 2);
+      aheadBegins.push_back(ahead.size() / 2);
+      std::optional<TileLoop> loop = isMany ? matchTileLoop(body) : std::nullopt;
+      together.push_back(loop ? loop->loop->getAttrOfType<IntegerAttr>(kTogether).getInt() : 1);
     }
   });
   if (!found) {
@@ -163,7 +244,7 @@ void NVGPUStreamWeights::runOnOperation() {
   if (rows.empty())
     return;
 
-  int64_t used = kReserve + partial, body = staged;
+  int64_t used = (isMany ? kSmallReserve : kReserve) + partial, body = staged;
   for (auto global : module.getOps<memref::GlobalOp>()) {
     auto space = dyn_cast_or_null<gpu::AddressSpaceAttr>(global.getType().getMemorySpace());
     if (!space || space.getValue() != gpu::AddressSpace::Workgroup)
@@ -175,13 +256,16 @@ void NVGPUStreamWeights::runOnOperation() {
       used += llvm::alignTo(bytes, 128);
   }
   used += llvm::alignTo(body, 128);
-  // A slot is always read by the same warp: one that only sees every other round
-  // of a slot could not tell two phases of its barrier apart.
-  int64_t waves = getWorkgroup(module).waves();
-  int64_t slots = (target.getLds() - used) / (kSlot + 16) / waves * waves;
-  if (slots < waves) {
+  // One that only sees every other round of a slot cannot tell two phases of its
+  // barrier apart, unless the copies on their way are so few that the slot's last
+  // one has come. With many rows a slot is always read by the same warp.
+  int64_t slots = (target.getLds() - used) / (kSlot + 16);
+  if (isMany)
+    slots = slots / waves * waves;
+  int64_t least = isMany ? kSlotsOfWarp * waves : waves + kLeastInFlight;
+  if (slots < least) {
     module.emitError("expected room for a ring of ")
-        << waves << " slots of " << kSlot << " bytes in the lds of a worker, found " << target.getLds() - used
+        << least << " slots of " << kSlot << " bytes in the lds of a worker, found " << target.getLds() - used
         << " bytes left: choose a smaller number of rows per step";
     return signalPassFailure();
   }
@@ -189,13 +273,101 @@ void NVGPUStreamWeights::runOnOperation() {
   module->setAttr(kSlots, b.getI64IntegerAttr(slots));
   auto beginTable = addTable(module, "stream_begins", begins, {static_cast<int64_t>(begins.size())});
   auto streamTable = addTable(module, "streams", rows, {static_cast<int64_t>(rows.size() / 2), 2});
-  addProducer(step, slots, beginTable, streamTable);
+  memref::GlobalOp togetherTable;
+  if (isMany) {
+    module->setAttr(kManyRowsMarker, b.getUnitAttr());
+    togetherTable = addTable(module, "stream_together", together, {static_cast<int64_t>(together.size())});
+  }
+  Ahead what{addTable(module, "ahead_begins", aheadBegins, {static_cast<int64_t>(aheadBegins.size())}), {}, caches};
+  if (!ahead.empty())
+    what.rows = addTable(module, "ahead", ahead, {static_cast<int64_t>(ahead.size() / 2), 2});
+  addProducer(step, slots, beginTable, streamTable, togetherTable, what);
+}
+
+namespace {
+struct StreamedTask {
+  Value task, lo, hi, kind, begin, end;
+};
+} // namespace
+
+/// As `lowerTogether` reads it: several tiles together; of these a chunk for each
+/// turn; of these every tile and every matrix. Where turns have no chunk left
+/// their slot stays empty, so that a slot is always that of the same turn.
+static SmallVector<Value> streamTogether(Emitter &e, function_ref<Value(StringRef)> table, Ring &ring, int64_t turns,
+                                         StreamedTask t, ValueRange state,
+                                         function_ref<SmallVector<Value>(Value, Value, ValueRange)> fill) {
+  auto entryOf = [&](Value from, ValueRange at) { return e.toIndex(e.load(from, at)); };
+  auto least = [&](Value x, Value y) -> Value { return arith::MinUIOp::create(e.b, e.loc, x, y); };
+  auto minus = [&](Value x, Value y) -> Value { return arith::SubIOp::create(e.b, e.loc, x, y); };
+  Value streams = table("streams"), deviceTasks = table("device_tasks");
+  Value together = entryOf(table("stream_together"), t.kind);
+  // A task that streams nothing has no tile here. All its matrices are equally deep.
+  Value isNone = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, t.begin, t.end);
+  Value hi = arith::SelectOp::create(e.b, e.loc, isNone, t.lo, t.hi);
+  Value safe = arith::SelectOp::create(e.b, e.loc, isNone, e.index(0), t.begin);
+  Value bytes = entryOf(streams, {safe, e.index(1)});
+  auto passes = scf::ForOp::create(e.b, e.loc, t.lo, hi, together, state);
+  OpBuilder::InsertionGuard guard(e.b);
+  e.b.setInsertionPointToStart(passes.getBody());
+  Value first = passes.getInductionVar(), last = least(e.addIndex(first, together), hi);
+  auto after = e.loop(e.index(0), bytes, turns * kSlot, passes.getRegionIterArgs(), [&](Value done, ValueRange carried) {
+    return e.loop(first, last, 1, carried, [&](Value tile, ValueRange carried) {
+      return e.loop(t.begin, t.end, 1, carried, [&](Value row, ValueRange carried) {
+        Value operand = entryOf(streams, {row, e.index(0)});
+        Value at = entryOf(deviceTasks, {t.task, e.addIndex(operand, 3)});
+        at = e.addIndex(e.mulIndex(at, kArenaAlignment), arith::MulIOp::create(e.b, e.loc, tile, bytes));
+        return e.loop(e.index(0), e.index(turns), 1, carried, [&](Value turn, ValueRange carried) {
+          Value from = least(e.addIndex(done, e.mulIndex(turn, kSlot)), bytes);
+          return fill(e.addIndex(at, from), least(minus(bytes, from), e.index(kSlot)), carried);
+        });
+      });
+    });
+  });
+  scf::YieldOp::create(e.b, e.loc, after);
+  return SmallVector<Value>(passes.getResults());
+}
+
+/// Says for each body that streams how many of its tiles are computed together;
+/// what cannot be computed so is not streamed.
+void NVGPUStreamWeights::planTogether(func::FuncOp dispatch, llvm::StringMap<SmallVector<Stream>> &streams) {
+  gpu::GPUModuleOp module = getOperation();
+  // The most tiles of a cu task, by case.
+  llvm::DenseMap<int64_t, int64_t> tiles;
+  auto valuesOf = [&](StringRef name) {
+    auto global = module.lookupSymbol<memref::GlobalOp>(name);
+    auto value = global ? dyn_cast_or_null<DenseIntElementsAttr>(global.getInitialValue().value_or(nullptr))
+                        : DenseIntElementsAttr();
+    return value ? llvm::to_vector(value.getValues<int32_t>()) : SmallVector<int32_t>();
+  };
+  SmallVector<int32_t> cuTasks = valuesOf("cu_tasks"), deviceTasks = valuesOf("device_tasks");
+  if (!deviceTasks.empty()) {
+    int64_t width = module.lookupSymbol<memref::GlobalOp>("device_tasks").getType().getDimSize(1);
+    for (size_t i = 0; i + 2 < cuTasks.size(); i += 3) {
+      int64_t &most = tiles[deviceTasks[cuTasks[i] * width]];
+      most = std::max<int64_t>(most, cuTasks[i + 2] - cuTasks[i + 1]);
+    }
+  }
+  int64_t kind = 0;
+  dispatch.walk([&](func::CallOp call) {
+    auto body = module.lookupSymbol<func::FuncOp>(call.getCallee());
+    std::optional<TileLoop> loop = matchTileLoop(body);
+    int64_t most = tiles.lookup(kind++);
+    if (!loop) {
+      streams.erase(body.getName());
+      body.walk([](linalg::MatmulOp op) { op->removeAttr(kStreamed); });
+      return;
+    }
+    int64_t count = tilesTogether(*loop, most);
+    if (auto before = loop->loop->getAttrOfType<IntegerAttr>(kTogether))
+      count = std::max(count, before.getInt());
+    loop->loop->setAttr(kTogether, Builder(&getContext()).getI64IntegerAttr(count));
+  });
 }
 
 /// Splits the workgroup: its first threads walk the queue as before, one more
 /// warp walks it too, with no eye for events, and copies what the bodies will read.
 void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref::GlobalOp begins,
-                                     memref::GlobalOp streams) {
+                                     memref::GlobalOp streams, memref::GlobalOp together, const Ahead &ahead) {
   gpu::GPUModuleOp module = getOperation();
   Workgroup workgroup = getWorkgroup(module);
   Block &entry = step.getBody().front();
@@ -206,6 +378,8 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
   builder.setInsertionPointToStart(&entry);
   Emitter e(builder, step.getLoc(), module);
   Ring ring{e, slots};
+  // Of many rows the warps that take turns.
+  int64_t turns = module->hasAttr(kManyRowsMarker) ? workgroup.waves() : 0;
   auto isEqual = [&](Value x, Value y) -> Value {
     return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, x, y);
   };
@@ -220,11 +394,34 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
     memref::StoreOp::create(e.b, e.loc, e.i32(0), expired, ValueRange{e.index(0)});
     fenceBarrierInit(e);
   });
+  // Which rows of the caches a launch begins with.
+  auto manifest = module->getParentOfType<ModuleOp>()->getAttrOfType<DictionaryAttr>("fleet.manifest");
+  auto inputs = manifest ? manifest.getAs<DictionaryAttr>("inputs") : DictionaryAttr();
+  auto placeOf = [&](StringRef name) -> IntegerAttr {
+    auto entry = inputs ? inputs.getAs<DictionaryAttr>(name) : DictionaryAttr();
+    return entry ? entry.getAs<IntegerAttr>("offset") : IntegerAttr();
+  };
+  auto tokens = manifest ? manifest.getAs<IntegerAttr>("tokens") : IntegerAttr();
+  bool knowsRows = !ahead.caches.empty() && tokens && placeOf("slots") && placeOf("positions");
+  auto rowsAtStart = [&] { return e.shared("ahead_rows", inWorkgroupMemory({2, tokens.getInt()}, e.b.getI32Type())); };
+  if (knowsRows) {
+    Value input = step.getArgument(3), kept = rowsAtStart();
+    auto space = cast<MemRefType>(input.getType()).getMemorySpace();
+    auto type = MemRefType::get({tokens.getInt()}, e.b.getI32Type(), MemRefLayoutAttrInterface(), space);
+    Value slotOf = cpu::viewAt(e, input, placeOf("slots").getInt(), type);
+    Value positionOf = cpu::viewAt(e, input, placeOf("positions").getInt(), type);
+    e.forThreads(tokens.getInt(), [&](Value i) {
+      memref::StoreOp::create(e.b, e.loc, e.load(slotOf, i), kept, ValueRange{e.index(0), i});
+      memref::StoreOp::create(e.b, e.loc, e.load(positionOf, i), kept, ValueRange{e.index(1), i});
+    });
+  }
   Value isWalker = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ult, e.thread(),
                                          e.index(workgroup.threads));
   e.ifThen(isWalker, [&] {
-    Value position = e.shared("ring_position", inWorkgroupMemory({workgroup.threads}, e.b.getI32Type()));
-    memref::StoreOp::create(e.b, e.loc, e.i32(0), position, e.thread());
+    // Of many rows a warp's.
+    int64_t count = turns ? workgroup.waves() : workgroup.threads;
+    Value position = e.shared("ring_position", inWorkgroupMemory({count}, e.b.getI32Type()));
+    memref::StoreOp::create(e.b, e.loc, e.i32(0), position, turns ? e.wave() : e.thread());
   });
   int32_t threads = workgroup.threads + workgroup.lanes;
   nv::barrier(e, 0, threads);
@@ -254,16 +451,86 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
       Value expired = e.shared("expired", inWorkgroupMemory({2}, e.b.getI32Type()));
       Value params = step.getArgument(0), data = ring.data();
       Value first = entryOf(queueTable, worker), last = entryOf(queueTable, e.addIndex(worker, 1));
-      // Carried through all loops: slot, parity to wait for, whether the walk goes on.
+      // Carried through all loops: slot, parity to wait for, whether the walk goes
+      // on, then slot and parity of the copy that must have come before the next one
+      // is asked for.
       Value yes = arith::ConstantIntOp::create(e.b, e.loc, true, 1);
-      SmallVector<Value> state = {e.index(0), e.i32(1), yes};
+      int64_t inFlight = std::min(turns ? slots : slots - workgroup.waves(), kMostInFlight / kSlot);
+      SmallVector<Value> state = {e.index(0), e.i32(1), yes, e.index(slots - inFlight), e.i32(1)};
+      // Fills the next slot with what stands in the parameters.
+      auto fill = [&](Value from, Value size, ValueRange carried) {
+        Value slot = carried[0], parity = carried[1];
+        // A walk that gave up frees no more slots.
+        auto waiting = scf::WhileOp::create(
+            e.b, e.loc, TypeRange{e.b.getI1Type()}, ValueRange{carried[2]},
+            [&](OpBuilder &, Location, ValueRange goesOn) {
+              Value ready = tryWait(e, ring.empty(slot), parity);
+              Value stays = arith::AndIOp::create(e.b, e.loc, arith::XOrIOp::create(e.b, e.loc, ready, yes), goesOn[0]);
+              scf::ConditionOp::create(e.b, e.loc, stays, goesOn);
+            },
+            [&](OpBuilder &, Location, ValueRange) {
+              Value flag = memref::AtomicRMWOp::create(e.b, e.loc, arith::AtomicRMWKind::ori, e.i32(0), expired,
+                                                       ValueRange{e.index(0)});
+              scf::YieldOp::create(e.b, e.loc, ValueRange{isEqual(flag, e.i32(0))});
+            });
+        Value goesOn = waiting.getResult(0);
+        if (inFlight < slots)
+          scf::WhileOp::create(
+              e.b, e.loc, TypeRange{}, ValueRange{},
+              [&](OpBuilder &, Location, ValueRange) {
+                Value ready = tryWait(e, ring.full(carried[3]), carried[4]);
+                Value missing = arith::XOrIOp::create(e.b, e.loc, ready, yes);
+                missing = arith::AndIOp::create(e.b, e.loc, missing, goesOn);
+                scf::ConditionOp::create(e.b, e.loc, missing, ValueRange{});
+              },
+              [&](OpBuilder &, Location, ValueRange) { scf::YieldOp::create(e.b, e.loc); });
+        e.ifThen(goesOn, [&] {
+          Value count = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), size);
+          arriveExpecting(e, ring.full(slot), count);
+          auto copy = [&] {
+            copyBulk(e, pointerTo(e, data, e.mulIndex(slot, kSlot)), pointerTo(e, params, from), count, ring.full(slot));
+          };
+          if (turns)
+            e.ifThen(arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ne, size, e.index(0)), copy);
+          else
+            copy();
+        });
+        auto [nextSlot, nextParity] = ring.next(slot, parity);
+        auto [nextOld, nextOldParity] = ring.next(carried[3], carried[4]);
+        return SmallVector<Value>{nextSlot, nextParity, goesOn, nextOld, nextOldParity};
+      };
       Value steps = step.getNumArguments() > 6 ? e.toIndex(step.getArgument(6)) : e.index(1);
-      e.loop(e.index(0), steps, 1, state, [&](Value, ValueRange carried) {
+      Value aheadTable = table("ahead_begins"), aheadRows;
+      if (ahead.rows)
+        aheadRows = table("ahead");
+      e.loop(e.index(0), steps, 1, state, [&](Value stepNumber, ValueRange carried) {
         return e.loop(first, last, 1, carried, [&](Value cuTask, ValueRange carried) {
         Value task = entryOf(cuTasks, {cuTask, e.index(0)});
         Value lo = entryOf(cuTasks, {cuTask, e.index(1)}), hi = entryOf(cuTasks, {cuTask, e.index(2)});
         Value kind = entryOf(deviceTasks, {task, e.index(0)});
+        if (aheadRows)
+          e.loop(entryOf(aheadTable, kind), entryOf(aheadTable, e.addIndex(kind, 1)), 1, {},
+                 [&](Value row, ValueRange) {
+                   Value operand = entryOf(aheadRows, {row, e.index(0)});
+                   Value at = entryOf(deviceTasks, {task, e.addIndex(operand, 3)});
+                   prefetchBulk(e, pointerTo(e, params, e.mulIndex(at, kArenaAlignment)),
+                                e.load(aheadRows, {row, e.index(1)}));
+                   return SmallVector<Value>();
+                 });
+        if (knowsRows)
+          for (auto &entry : ahead.caches)
+            e.ifThen(isEqual(kind, e.index(entry.first)), [&] {
+              e.loop(lo, hi, 1, {}, [&](Value tile, ValueRange) {
+                askForParts(e, entry.second, step.getArgument(1), tile, stepNumber, rowsAtStart(), [&](int64_t operand) {
+                  Value at = entryOf(deviceTasks, {task, e.index(operand + 3)});
+                  return e.mulIndex(at, kArenaAlignment);
+                });
+                return SmallVector<Value>();
+              });
+            });
         Value begin = entryOf(beginTable, kind), end = entryOf(beginTable, e.addIndex(kind, 1));
+        if (turns)
+          return streamTogether(e, table, ring, turns, StreamedTask{task, lo, hi, kind, begin, end}, carried, fill);
         return e.loop(lo, hi, 1, carried, [&](Value tile, ValueRange carried) {
           return e.loop(begin, end, 1, carried, [&](Value row, ValueRange carried) {
             Value operand = entryOf(streamTable, {row, e.index(0)});
@@ -271,32 +538,8 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
             Value at = entryOf(deviceTasks, {task, e.addIndex(operand, 3)});
             at = e.addIndex(e.mulIndex(at, kArenaAlignment), arith::MulIOp::create(e.b, e.loc, tile, bytes));
             return e.loop(e.index(0), bytes, kSlot, carried, [&](Value done, ValueRange carried) {
-              Value slot = carried[0], parity = carried[1];
-              // A walk that gave up frees no more slots.
-              auto waiting = scf::WhileOp::create(
-                  e.b, e.loc, TypeRange{e.b.getI1Type()}, ValueRange{carried[2]},
-                  [&](OpBuilder &, Location, ValueRange goesOn) {
-                    Value ready = tryWait(e, ring.empty(slot), parity);
-                    Value stays = arith::AndIOp::create(
-                        e.b, e.loc, arith::XOrIOp::create(e.b, e.loc, ready, yes), goesOn[0]);
-                    scf::ConditionOp::create(e.b, e.loc, stays, goesOn);
-                  },
-                  [&](OpBuilder &, Location, ValueRange) {
-                    Value flag = memref::AtomicRMWOp::create(e.b, e.loc, arith::AtomicRMWKind::ori, e.i32(0),
-                                                             expired, ValueRange{e.index(0)});
-                    scf::YieldOp::create(e.b, e.loc, ValueRange{isEqual(flag, e.i32(0))});
-                  });
-              Value goesOn = waiting.getResult(0);
-              e.ifThen(goesOn, [&] {
-                Value left = arith::SubIOp::create(e.b, e.loc, bytes, done);
-                Value size = arith::MinUIOp::create(e.b, e.loc, left, e.index(kSlot));
-                Value count = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), size);
-                arriveExpecting(e, ring.full(slot), count);
-                copyBulk(e, pointerTo(e, data, e.mulIndex(slot, kSlot)),
-                         pointerTo(e, params, e.addIndex(at, done)), count, ring.full(slot));
-              });
-              auto [nextSlot, nextParity] = ring.next(slot, parity);
-              return SmallVector<Value>{nextSlot, nextParity, goesOn};
+              Value left = arith::SubIOp::create(e.b, e.loc, bytes, done);
+              return fill(e.addIndex(at, done), arith::MinUIOp::create(e.b, e.loc, left, e.index(kSlot)), carried);
             });
           });
         });

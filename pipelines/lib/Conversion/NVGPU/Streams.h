@@ -19,6 +19,20 @@ constexpr StringRef kStreamed = "fleet.streamed";
 /// On the gpu.module: slots of the ring.
 constexpr StringRef kSlots = "fleet.ring_slots";
 
+/// On a body: the numbers of Caches, for its part of attention.
+constexpr StringRef kCaches = "fleet.caches";
+
+/// The caches [slot][head][position] that a body reads a part of: its operands,
+/// and the sizes by which a tile finds its part.
+struct Caches {
+  int64_t keys, values, heads, parts, length, context, rowBytes;
+
+  Caches() = default;
+  explicit Caches(ArrayRef<int64_t> n)
+      : keys(n[0]), values(n[1]), heads(n[2]), parts(n[3]), length(n[4]), context(n[5]), rowBytes(n[6]) {}
+  SmallVector<int64_t> numbers() const { return {keys, values, heads, parts, length, context, rowBytes}; }
+};
+
 /// Left sides larger than this are read from the L2 again and again.
 constexpr int64_t kMostStaged = 65536;
 

@@ -88,6 +88,17 @@
 // ONE-COUNT-1: fleet.wait
 // ONE-NOT: fleet.wait
 
+// The last task may be cut by rows: each worker feeds its own. Not so if its tiles are no rows.
+// RUN: sed -e "s/memref<3x3xi32> = dense<.*>/memref<4x3xi32> = dense<[[0, 0, 1], [1, 0, 1], [0, 1, 2], [1, 1, 2]]>/" -e "s/dense<\[0, 1, 3\]>/dense<[0, 2, 4]>/" -e "s/\[\[2\], \[1\]\]/[[2], [2]]/" %s > %t.mlir
+// RUN: fleet-opt %t.mlir --fleet-gpu-driver=most-steps=64 | FileCheck %s --check-prefix=CUT
+// RUN: sed "s/\[1, 1, 2\]/[1, 1, 3]/" %t.mlir | fleet-opt --fleet-gpu-driver=most-steps=64 | FileCheck %s --check-prefix=ONE
+// CUT: most_steps = 64 : i64
+// CUT: func.call @dispatch({{.*}}, %[[LO:[^,]*]], %[[HI:[^,]*]], %{{[^,]*}})
+// CUT: %[[COUNT:.*]] = arith.subi %[[HI]], %[[LO]] : index
+// CUT: scf.for %[[I:.*]] = %{{.*}} to %[[COUNT]]
+// CUT: %[[ROW:.*]] = arith.addi %[[LO]], %[[I]] : index
+// CUT: memref.load %{{.*}}[%[[ROW]]]
+
 // RUN: sed "s/ids = {offset = 256 : i64}//" %s | not fleet-opt --fleet-gpu-driver=most-steps=64 2>&1 | FileCheck %s --check-prefix=PLACES
 // PLACES: error: expected tokens, positions, out_rows and ids with offsets in the manifest
 

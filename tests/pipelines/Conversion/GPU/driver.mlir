@@ -1,5 +1,6 @@
 // RUN: fleet-opt %s --fleet-gpu-driver | FileCheck %s
 // RUN: fleet-opt %s --fleet-gpu-driver=omit-wait=0 | FileCheck %s --check-prefix=OMIT
+// RUN: sed 's/dense<\[\[1, 0\], \[1, 1\]\]>/dense<[[1, 0], [1, 2]]>/' %s | fleet-opt --fleet-gpu-driver=flat-events | FileCheck %s --check-prefix=FLAT
 
 // Two chiplets of two workers. Arenas are pointers of known size, the scratch is LDS.
 // CHECK: gpu.module @fleet
@@ -40,6 +41,14 @@
 // The first worker that gives up writes the status.
 // CHECK: memref.atomic_rmw assign
 // CHECK-COUNT-3: memref.store
+
+// To compare: each of the 1 and 3 arrivals tells the device, and is waited for.
+// FLAT: memref.global "private" constant @producers : memref<2xi32, #gpu.address_space<global>> = dense<[1, 3]>
+// FLAT: %[[NOW:.*]] = fleet.signal <chiplet>
+// FLAT: %[[ZERO:.*]] = arith.constant 0 : i32
+// FLAT: %[[TELLS:.*]] = arith.cmpi ne, %[[NOW]], %[[ZERO]]
+// FLAT: scf.if %[[TELLS]]
+// FLAT: fleet.signal <device>
 
 // OMIT: } do {
 // OMIT: scf.for %[[I:.*]] =

@@ -44,9 +44,9 @@ module attributes {fleet.target = #fleet.target<"sm_90a", backend = nvvm, chiple
 
 // -----
 
-// 4096 bytes are kept for small exchanges, 8192 are the partial sums of 8 warps and 256 the left side.
+// A slot for the chunk of each of 8 warps, and 4 on their way. 4096 bytes are kept for small exchanges, 8192 are the partial sums of 8 warps and 256 the left side.
 module attributes {fleet.target = #fleet.target<"sm_90a", backend = nvvm, chiplets = 1, workers = 2, lds = 65536, l2 = 1, hbm_gbs = 1, tile = 16>} {
-  // expected-error @+1 {{expected room for a ring of 8 slots of 8192 bytes in the lds of a worker, found 60160 bytes left: choose a smaller number of rows per step}}
+  // expected-error @+1 {{expected room for a ring of 12 slots of 8192 bytes in the lds of a worker, found 60160 bytes left: choose a smaller number of rows per step}}
   gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64} {
     func.func private @body(%x: memref<2x64xbf16>, %w: memref<8x64x16xbf16>, %y: memref<2x16xf32>, %lo: index, %hi: index) {
       %c1 = arith.constant 1 : index
@@ -60,6 +60,36 @@ module attributes {fleet.target = #fleet.target<"sm_90a", backend = nvvm, chiple
       scf.index_switch %kind
       case 0 {
         func.call @body(%x, %w, %y, %kind, %kind) : (memref<2x64xbf16>, memref<8x64x16xbf16>, memref<2x16xf32>, index, index) -> ()
+        scf.yield
+      }
+      default {
+      }
+      return
+    }
+    gpu.func @fleet_step() kernel {
+      gpu.return
+    }
+  }
+}
+
+// -----
+
+// With many rows a warp needs two slots.
+module attributes {fleet.target = #fleet.target<"sm_90a", backend = nvvm, chiplets = 1, workers = 2, lds = 131072, l2 = 1, hbm_gbs = 1, tile = 16>} {
+  // expected-error @+1 {{expected room for a ring of 16 slots of 8192 bytes in the lds of a worker, found 126464 bytes left: choose a smaller number of rows per step}}
+  gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64} {
+    func.func private @body(%x: memref<8x64xbf16>, %w: memref<8x64x16xbf16>, %y: memref<8x16xf32>, %lo: index, %hi: index) {
+      %c1 = arith.constant 1 : index
+      scf.for %i = %lo to %hi step %c1 {
+        %a = memref.subview %w[%i, 0, 0] [1, 64, 16] [1, 1, 1] : memref<8x64x16xbf16> to memref<64x16xbf16, strided<[16, 1], offset: ?>>
+        linalg.matmul ins(%x, %a : memref<8x64xbf16>, memref<64x16xbf16, strided<[16, 1], offset: ?>>) outs(%y : memref<8x16xf32>)
+      }
+      return
+    }
+    func.func private @dispatch(%kind: index, %x: memref<8x64xbf16>, %w: memref<8x64x16xbf16>, %y: memref<8x16xf32>) {
+      scf.index_switch %kind
+      case 0 {
+        func.call @body(%x, %w, %y, %kind, %kind) : (memref<8x64xbf16>, memref<8x64x16xbf16>, memref<8x16xf32>, index, index) -> ()
         scf.yield
       }
       default {

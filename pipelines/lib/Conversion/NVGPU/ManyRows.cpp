@@ -1,0 +1,322 @@
+//===- ManyRows.cpp - Contractions of many rows
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "ManyRows.h"
+
+#include "mlir/IR/IRMapping.h"
+#include "mlir/IR/Matchers.h"
+
+using namespace mlir;
+using namespace mlir::fleet;
+using namespace mlir::fleet::gpugen;
+using namespace mlir::fleet::nv;
+
+/// Rows of activations that a warp holds a chunk of in registers.
+static constexpr int64_t kMostRows = 16;
+/// Registers of a lane for sums and the chunk of activations: a third warp on one of
+/// a multiprocessor's four register files leaves each 168.
+static constexpr int64_t kMostHeld = 112;
+/// Tiles together: more only make the code longer.
+static constexpr int64_t kMostTogether = 6;
+
+/// Elements of activations that a lane loads at once: 4 for each of 2 steps.
+static constexpr int64_t kWide = 8;
+/// Contracted elements of one such load of a warp.
+static constexpr int64_t kLoad = 4 * kWide;
+
+/// Blocks of rows that a warp takes at once, and how often it does so with a chunk.
+static int64_t blocksAtOnce(int64_t rows) { return llvm::divideCeil(std::min(rows, kMostRows), kRows); }
+static int64_t partsOf(int64_t rows) { return llvm::divideCeil(rows, blocksAtOnce(rows) * kRows); }
+
+std::optional<TileLoop> nv::matchTileLoop(func::FuncOp body) {
+  std::optional<TileLoop> found;
+  bool isOne = true;
+  body.walk([&](linalg::MatmulOp op) {
+    auto contraction = matchContraction(op);
+    if (!contraction || !op->hasAttr(kStreamed))
+      return;
+    auto loop = cast<scf::ForOp>(op->getParentOp());
+    if (!found)
+      found = TileLoop{loop, {}, *contraction};
+    isOne &= found->loop == loop && loop.getNumResults() == 0 && loop.isDefinedOutsideOfLoop(contraction->lhs) &&
+             found->first.lhs == contraction->lhs && contraction->depth % kLoad == 0;
+    found->ops.push_back(op);
+  });
+  // The matrices of one chunk must fit a warp's part of the ring.
+  if (found && partsOf(found->first.rows) > 1)
+    isOne &= found->ops.size() <= kSlotsOfWarp;
+  return isOne ? found : std::nullopt;
+}
+
+int64_t nv::tilesTogether(const TileLoop &loop, int64_t tiles) {
+  int64_t blocks = blocksAtOnce(loop.first.rows), parts = partsOf(loop.first.rows);
+  int64_t sums = 4 * blocks * parts * loop.ops.size(), chunk = blocks * kRows * kDeep * 2 / 4 / 32;
+  int64_t most = std::min((kMostHeld - chunk) / sums, kMostTogether);
+  // All tiles of a chunk stay until the last part of the rows is done with them.
+  if (parts > 1)
+    most = std::min(most, kSlotsOfWarp / static_cast<int64_t>(loop.ops.size()));
+  return std::clamp(most, int64_t(1), std::max<int64_t>(tiles, 1));
+}
+
+void nv::waitForSlot(Emitter &e, Value barrier, Value parity) {
+  constexpr int32_t kMostTries = 1 << 20;
+  scf::WhileOp::create(
+      e.b, e.loc, TypeRange{e.b.getI32Type()}, ValueRange{e.i32(0)},
+      [&](OpBuilder &, Location, ValueRange tries) {
+        Value yes = arith::ConstantIntOp::create(e.b, e.loc, true, 1);
+        Value missing = arith::XOrIOp::create(e.b, e.loc, tryWait(e, barrier, parity), yes);
+        scf::ConditionOp::create(e.b, e.loc, missing, tries);
+      },
+      [&](OpBuilder &, Location, ValueRange tries) {
+        Value more = arith::AddIOp::create(e.b, e.loc, tries[0], e.i32(1));
+        Value isLost = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::uge, more, e.i32(kMostTries));
+        e.ifThen(isLost, [&] { LLVM::Trap::create(e.b, e.loc); });
+        scf::YieldOp::create(e.b, e.loc, ValueRange{more});
+      });
+}
+
+namespace {
+struct Together {
+  Emitter &e;
+  TileLoop &tiles;
+  int64_t slots, together;
+  Contraction &c = tiles.first;
+  int64_t streams = tiles.ops.size(), turns = e.workgroup.waves();
+  int64_t blocks = blocksAtOnce(c.rows), parts = partsOf(c.rows);
+  int64_t chunks = llvm::divideCeil(c.depth, kDeep);
+  /// Some warp's last chunk is not whole.
+  bool isRagged = c.depth % (kDeep * turns) != 0;
+  Value lane = e.lane(), turn{}, inGroup{}, group{}, laneOffset{};
+
+  Value rem(Value x, int64_t y) { return arith::RemUIOp::create(e.b, e.loc, x, e.index(y)); }
+  Value quotient(Value x, int64_t y) { return arith::DivUIOp::create(e.b, e.loc, x, e.index(y)); }
+  Value less(Value x, Value y) { return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ult, x, y); }
+  Value atMost(Value x, int64_t y) { return arith::MinUIOp::create(e.b, e.loc, x, e.index(y)); }
+  SmallVector<Value> ifElse(Value condition, ValueRange otherwise, function_ref<SmallVector<Value>()> then) {
+    auto op = scf::IfOp::create(e.b, e.loc, otherwise.getTypes(), condition, /*withElseRegion=*/true);
+    OpBuilder::InsertionGuard guard(e.b);
+    e.b.setInsertionPointToStart(op.thenBlock());
+    scf::YieldOp::create(e.b, e.loc, then());
+    e.b.setInsertionPointToStart(op.elseBlock());
+    scf::YieldOp::create(e.b, e.loc, otherwise);
+    return SmallVector<Value>(op.getResults());
+  }
+
+  /// A lane loads 8 elements of a row, of which two steps take 4 each. So an mma's
+  /// position p of the contracted dimension stands for element 8t + 2h + p mod 2
+  /// of a step, t = p mod 8 / 2, h = p / 8: activations come as they lie in memory,
+  /// and weights by an address a lane. Odd lanes swap their two pairs, so that
+  /// the 8 rows of weights of a matrix begin in different banks, as far as they can.
+  void begin() {
+    turn = e.wave();
+    group = quotient(lane, 4), inGroup = rem(lane, 4);
+    Value position = rem(lane, 8), high = quotient(lane, 16), half = rem(quotient(lane, 8), 2);
+    Value t = quotient(position, 2);
+    Value pair = arith::XOrIOp::create(e.b, e.loc, high, rem(t, 2));
+    Value row = e.addIndex(e.addIndex(e.mulIndex(t, kWide), e.mulIndex(pair, 2)), rem(position, 2));
+    laneOffset = e.addIndex(e.mulIndex(row, kColumns * 2), e.mulIndex(half, 16));
+  }
+
+  /// A chunk of activations: words of two elements, [load][step of it][block][2].
+  SmallVector<Value> loadChunk(Value chunk, int64_t part) {
+    Type i32 = e.b.getI32Type();
+    SmallVector<Value> pairs(kDeep / kLoad * 2 * blocks * 2);
+    for (int64_t n = 0; n < blocks; ++n) {
+      // Rows past the end repeat the last one; their results are not stored.
+      int64_t first = (part * blocks + n) * kRows;
+      Value row = e.addIndex(group, first);
+      if (first + kRows > c.rows)
+        row = atMost(row, c.rows - 1);
+      for (int64_t q = 0; q < kDeep / kLoad; ++q) {
+        Value at = e.addIndex(e.mulIndex(chunk, kDeep), q * kLoad);
+        if (isRagged)
+          at = e.mulIndex(atMost(quotient(at, kLoad), c.depth / kLoad - 1), kLoad);
+        Value eight = e.loadRaw(c.lhs, {row, e.addIndex(at, e.mulIndex(inGroup, kWide))}, kWide);
+        Value bits = vector::BitCastOp::create(e.b, e.loc, VectorType::get({kWide / 2}, i32), eight);
+        for (int64_t i = 0; i < 4; ++i)
+          pairs[((q * 2 + i / 2) * blocks + n) * 2 + i % 2] = vector::ExtractOp::create(e.b, e.loc, bits, i);
+      }
+    }
+    return pairs;
+  }
+
+  /// Its fragments: pairs of words, swapped in odd lanes.
+  SmallVector<Value> asFragments(ValueRange words) {
+    Value isOdd = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ne, rem(inGroup, 2), e.index(0));
+    SmallVector<Value> pairs;
+    for (size_t i = 0; i < words.size(); i += 2) {
+      pairs.push_back(arith::SelectOp::create(e.b, e.loc, isOdd, words[i + 1], words[i]));
+      pairs.push_back(arith::SelectOp::create(e.b, e.loc, isOdd, words[i], words[i + 1]));
+    }
+    return pairs;
+  }
+
+  /// Adds the product of a chunk and a slot to the sums of a tile.
+  SmallVector<Value> multiplySlot(Value data, Value slot, Value chunk, ArrayRef<Value> pairs, ValueRange before) {
+    SmallVector<Value> sums(before);
+    Value base = e.addIndex(e.mulIndex(slot, kSlot), laneOffset);
+    for (int64_t q = 0; q < kDeep / kLoad; ++q) {
+      auto both = [&] {
+        SmallVector<Value> next(sums);
+        for (int64_t u = 0; u < 2; ++u) {
+          Value from = e.addIndex(base, (q * kLoad + u * 4) * kColumns * 2);
+          SmallVector<Value> left = loadMatrices(e, pointerTo(e, data, from));
+          for (int64_t n = 0; n < blocks; ++n) {
+            auto right = pairs.slice(((q * 2 + u) * blocks + n) * 2, 2);
+            SmallVector<Value> sum = multiply(e, left, right, ArrayRef<Value>(next).slice(4 * n, 4));
+            llvm::copy(sum, next.begin() + 4 * n);
+          }
+        }
+        return next;
+      };
+      if (!isRagged) {
+        sums = both();
+        continue;
+      }
+      Value at = e.addIndex(e.mulIndex(chunk, kDeep), q * kLoad);
+      sums = ifElse(less(at, e.index(c.depth)), sums, both);
+    }
+    return sums;
+  }
+
+  void emit() {
+    begin();
+    scf::ForOp loop = tiles.loop;
+    int64_t perTurn = slots / turns, perPart = 4 * blocks;
+    auto sumsOf = [&](ArrayRef<Value> all, int64_t at) { return all.slice(at, perPart); };
+    Type i32 = e.b.getI32Type();
+    Ring ring{e, slots};
+    Value data = ring.data();
+    Value positions = e.shared("ring_position", inWorkgroupMemory({turns}, i32));
+    Value size = loop.getStep(), last = loop.getUpperBound();
+    auto passes = scf::ForOp::create(e.b, e.loc, loop.getLowerBound(), last,
+                                     arith::MulIOp::create(e.b, e.loc, size, e.index(together)), ValueRange());
+    OpBuilder::InsertionGuard guard(e.b);
+    e.b.setInsertionPointToStart(passes.getBody());
+    SmallVector<Value> at, exists;
+    for (int64_t j = 0; j < together; ++j) {
+      at.push_back(e.addIndex(passes.getInductionVar(), arith::MulIOp::create(e.b, e.loc, size, e.index(j))));
+      exists.push_back(less(at[j], last));
+    }
+    // Carried: the position in the ring, the sums [tile][stream][part][block][4], and
+    // the chunk of activations, loaded one round ahead if there are registers for two.
+    bool isAhead = blocks == 1 && chunks > turns;
+    int64_t perStream = parts * perPart, perTile = streams * perStream;
+    size_t count = together * perTile;
+    SmallVector<Value> state = {e.toIndex(e.load(positions, turn))};
+    state.append(count, e.f32(0));
+    if (isAhead)
+      llvm::append_range(state, loadChunk(isRagged ? atMost(turn, chunks - 1) : turn, 0));
+    state = e.loop(e.index(0), e.index(chunks), turns, state, [&](Value base, ValueRange carried) {
+      Value chunk = e.addIndex(base, turn);
+      SmallVector<Value> next(carried.take_front(1 + count)), ahead;
+      for (int64_t part = 0; part < parts; ++part) {
+        SmallVector<Value> loaded = loadChunk(isAhead ? atMost(e.addIndex(chunk, turns), chunks - 1) : chunk, part);
+        SmallVector<Value> pairs = asFragments(isAhead ? carried.drop_front(1 + count) : ValueRange(loaded));
+        ahead = isAhead ? loaded : ahead;
+        Value position = carried[0];
+        for (int64_t j = 0; j < together; ++j) {
+          // Of this tile and part: the position after it, and the sums.
+          SmallVector<Value> own = {position};
+          for (int64_t s = 0; s < streams; ++s)
+            llvm::append_range(own, sumsOf(next, 1 + j * perTile + s * perStream + part * perPart));
+          auto tile = [&] {
+            SmallVector<Value> results = {e.addIndex(position, streams)};
+            for (int64_t s = 0; s < streams; ++s) {
+              Value here = e.addIndex(position, s);
+              Value slot = e.addIndex(e.mulIndex(rem(here, perTurn), turns), turn);
+              Value round = arith::IndexCastOp::create(e.b, e.loc, i32, quotient(here, perTurn));
+              if (part == 0)
+                waitForSlot(e, ring.full(slot), arith::AndIOp::create(e.b, e.loc, round, e.i32(1)));
+              llvm::append_range(results, multiplySlot(data, slot, chunk, pairs, sumsOf(own, 1 + s * perPart)));
+              if (part + 1 < parts)
+                continue;
+              syncWarp(e);
+              Value isLeader = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, lane, e.index(0));
+              e.ifThen(isLeader, [&] { arrive(e, ring.empty(slot)); });
+            }
+            return results;
+          };
+          SmallVector<Value> results = j ? ifElse(exists[j], own, tile) : tile();
+          position = results[0];
+          for (int64_t s = 0; s < streams; ++s)
+            llvm::copy(sumsOf(results, 1 + s * perPart), next.begin() + 1 + j * perTile + s * perStream + part * perPart);
+        }
+        next[0] = position;
+      }
+      llvm::append_range(next, ahead);
+      return next;
+    });
+    // Positions only matter modulo two rounds of the ring.
+    Value after = arith::IndexCastOp::create(e.b, e.loc, i32, rem(state[0], 2 * perTurn));
+    memref::StoreOp::create(e.b, e.loc, after, positions, turn);
+
+    for (int64_t j = 0; j < together; ++j) {
+      ValueRange sums = ArrayRef<Value>(state).slice(1 + j * perTile, perTile);
+      if (j)
+        e.ifThen(exists[j], [&] { finish(at[j], sums); });
+      else
+        finish(at[j], sums);
+    }
+  }
+
+  /// The loop's body of one tile, with the sums in place of its contractions.
+  void finish(Value tile, ValueRange sums) {
+    IRMapping mapping;
+    mapping.map(tiles.loop.getInductionVar(), tile);
+    for (Operation &op : tiles.loop.getBody()->without_terminator()) {
+      auto *found = llvm::find(tiles.ops, &op);
+      if (found != tiles.ops.end())
+        add(mapping.lookupOrDefault(found->getOutputs()[0]),
+            sums.slice((found - tiles.ops.begin()) * 4 * blocks * parts, 4 * blocks * parts), clears(op.getPrevNode(), *found));
+      else if (!clears(&op, dyn_cast_or_null<linalg::MatmulOp>(op.getNextNode())))
+        e.b.clone(op, mapping);
+    }
+  }
+
+  /// `op` sets to zero what the contraction right behind it adds to.
+  bool clears(Operation *op, linalg::MatmulOp next) {
+    auto fill = dyn_cast_or_null<linalg::FillOp>(op);
+    return fill && next && llvm::is_contained(tiles.ops, next) && fill.getOutputs()[0] == next.getOutputs()[0] &&
+           matchPattern(fill.getInputs()[0], m_AnyZeroFloat());
+  }
+
+  /// Adds the sums of all turns to `out`, or to zero, in order.
+  void add(Value out, ValueRange sums, bool isZero) {
+    Value partial = e.shared("partial", inWorkgroupMemory({turns, c.rows, kColumns}, e.b.getF32Type()));
+    for (int64_t n = 0; n < blocks * parts; ++n)
+      for (int64_t i = 0; i < 4; ++i) {
+        Value row = e.addIndex(e.mulIndex(inGroup, 2), n * kRows + i % 2);
+        Value column = e.addIndex(group, i / 2 * 8);
+        auto store = [&] {
+          memref::StoreOp::create(e.b, e.loc, sums[4 * n + i], partial, ValueRange{turn, row, column});
+        };
+        if ((n + 1) * kRows > c.rows)
+          e.ifThen(less(row, e.index(c.rows)), store);
+        else
+          store();
+      }
+    e.barrier();
+    e.forThreads(c.rows * kColumns, [&](Value i) {
+      SmallVector<Value> at = e.delinearize(i, {c.rows, kColumns});
+      Value sum = isZero ? Value() : e.load(out, at);
+      for (int64_t w = 0; w < turns; ++w) {
+        Value own = e.load(partial, {e.index(w), at[0], at[1]});
+        sum = sum ? e.add(sum, own) : own;
+      }
+      memref::StoreOp::create(e.b, e.loc, sum, out, at);
+    });
+    e.barrier();
+  }
+};
+} // namespace
+
+void nv::lowerTogether(Emitter &e, TileLoop &loop, int64_t slots) {
+  int64_t together = loop.loop->getAttrOfType<IntegerAttr>(kTogether).getInt();
+  Together{e, loop, slots, together}.emit();
+  loop.loop.erase();
+}

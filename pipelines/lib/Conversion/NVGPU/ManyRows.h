@@ -1,0 +1,61 @@
+//===- ManyRows.h - Contractions of many rows -------------------*- C++ -*-===//
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// With few rows a tile of columns is a loop over the contracted dimension, and
+// the activations, a few KB, stand in shared memory. With more of them they do
+// not fit, and reading them again for each tile costs more than the weights.
+// So several tiles go through the contracted dimension together: warps in
+// turns take 256 deep chunks of it, hold a chunk of activations as mma fragments,
+// 16 rows at a time, and multiply it with that chunk of every tile. The stream
+// has this order.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef FLEET_LIB_CONVERSION_NVGPU_MANYROWS_H
+#define FLEET_LIB_CONVERSION_NVGPU_MANYROWS_H
+
+#include "Streams.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace mlir::fleet::nv {
+
+/// On the gpu.module: its contractions are computed so.
+constexpr StringRef kManyRowsMarker = "fleet.many_rows";
+/// On a body's loop: its contractions are computed so, this many tiles together.
+constexpr StringRef kTogether = "fleet.tiles_together";
+
+/// Up to this many rows tiles are computed one by one.
+constexpr int64_t kFewRows = 4;
+/// Contracted elements of a slot.
+constexpr int64_t kDeep = kSlot / (kColumns * 2);
+
+/// Slots that each warp has at least.
+constexpr int64_t kSlotsOfWarp = 2;
+
+/// The streamed contractions of a body's loop, if they can be computed together:
+/// all have one left side, which stands in front of the loop.
+struct TileLoop {
+  scf::ForOp loop;
+  SmallVector<linalg::MatmulOp> ops;
+  Contraction first;
+};
+std::optional<TileLoop> matchTileLoop(func::FuncOp body);
+
+/// Tiles that are worth being computed together, of at most `tiles` of a task.
+int64_t tilesTogether(const TileLoop &loop, int64_t tiles);
+
+/// Replaces the loop.
+void lowerTogether(Emitter &e, TileLoop &loop, int64_t slots);
+
+/// Waits until a slot is full. The copies wait for no other workgroup, so a wait
+/// that does not end is a bug of the ring: it stops the kernel.
+void waitForSlot(Emitter &e, Value barrier, Value parity);
+
+} // namespace mlir::fleet::nv
+
+#endif // FLEET_LIB_CONVERSION_NVGPU_MANYROWS_H
