@@ -214,14 +214,25 @@ class _Table:
 
 
 class ExecutorCall:
-    """The AMD code object on the executor (`fleet_mlir.cdna`), one workgroup for each worker."""
+    """The AMD code object on the executor (`fleet_mlir.cdna`), one workgroup for each worker.
 
-    def __init__(self, vmfb: bytes, manifest: Mapping[str, Any], arenas: list[np.ndarray], seed: int = 0) -> None:
-        from .cdna import Machine
+    Waves get fair, long turns and nothing is held back, which is several times as fast as an adversary; caches are
+    those of the chip. With a ``seed``, the machine is the adversary that the seed gives.
+    """
+
+    def __init__(
+        self, vmfb: bytes, manifest: Mapping[str, Any], arenas: list[np.ndarray], seed: int | None = None
+    ) -> None:
+        from .cdna import Adversary, Machine
 
         chiplets = manifest["chiplets"]
         self._machine = Machine(
-            manifest["target"], xcds=chiplets, cus=[manifest["workers"] // chiplets] * chiplets, groups_per_cu=1, seed=seed
+            manifest["target"],
+            xcds=chiplets,
+            cus=[manifest["workers"] // chiplets] * chiplets,
+            groups_per_cu=1,
+            seed=seed or 0,
+            adversary=Adversary() if seed is None else None,
         )
         self._machine.load(code_object(vmfb))
         self._work = arenas[2]

@@ -53,5 +53,7 @@ void mlir::fleet::registerBufferizableOpInterfaceExternalModels(DialectRegistry 
     AttentionPartialOp::attachInterface<NamedOpModel<AttentionPartialOp>>(*context);
     AttentionMergeOp::attachInterface<NamedOpModel<AttentionMergeOp>>(*context);
     ArgmaxOp::attachInterface<NamedOpModel<ArgmaxOp>>(*context);
+    ArgmaxPartialOp::attachInterface<NamedOpModel<ArgmaxPartialOp>>(*context);
+    ArgmaxMergeOp::attachInterface<NamedOpModel<ArgmaxMergeOp>>(*context);
   });
 }

@@ -170,6 +170,40 @@ LogicalResult ArgmaxOp::verify() {
   return verifyShape(*this, "output", getOutputs()[0], {shapeOf(getInputs()[0])[0]});
 }
 
+LogicalResult ArgmaxPartialOp::verify() {
+  if (failed(verifyArity(*this, 1, getInputs().size(), getOutputs().size())))
+    return failure();
+  ArrayRef<int64_t> x = shapeOf(getInputs()[0]), out = shapeOf(getOutputs()[0]);
+  if (x.size() != 2 || out.size() != 3)
+    return emitOpError("expected an input of rank 2 and an output of rank 3, found ")
+           << getInputs()[0].getType() << " and " << getOutputs()[0].getType();
+  if (!cast<ShapedType>(getOutputs()[0].getType()).getElementType().isInteger(32))
+    return emitOpError("expected an output of i32, found ") << getOutputs()[0].getType();
+  int64_t width = getWidth();
+  if (width < 1 || width > x[1])
+    return emitOpError("expected a width of 1 to ") << x[1] << ", found " << width;
+  if (getFirst() && x[1] != width)
+    return emitOpError("expected a tile of ") << width << " columns, found " << x[1];
+  if (out[2] < x[0])
+    return emitOpError("expected room for ") << x[0] << " rows, found " << getOutputs()[0].getType();
+  return verifyShape(*this, "output", getOutputs()[0], {(x[1] + width - 1) / width, 2, out[2]});
+}
+
+LogicalResult ArgmaxMergeOp::verify() {
+  if (failed(verifyArity(*this, 1, getInputs().size(), getOutputs().size())))
+    return failure();
+  ArrayRef<int64_t> x = shapeOf(getInputs()[0]), out = shapeOf(getOutputs()[0]);
+  if (x.size() != 3 || out.size() != 1)
+    return emitOpError("expected an input of rank 3 and an output of rank 1, found ")
+           << getInputs()[0].getType() << " and " << getOutputs()[0].getType();
+  for (Value value : {getInputs()[0], getOutputs()[0]})
+    if (!cast<ShapedType>(value.getType()).getElementType().isInteger(32))
+      return emitOpError("expected an input and an output of i32, found ") << value.getType();
+  if (x[0] < 1 || x[2] < out[0])
+    return emitOpError("expected parts of at least ") << out[0] << " rows, found " << getInputs()[0].getType();
+  return verifyShape(*this, "input", getInputs()[0], {x[0], 2, x[2]});
+}
+
 //===----------------------------------------------------------------------===//
 // Memory effects: memref inputs are read, memref outputs written.
 //===----------------------------------------------------------------------===//
@@ -198,6 +232,8 @@ void AttentionOp::getEffects(Effects &effects) { addEffects(*this, effects, /*fi
 void AttentionPartialOp::getEffects(Effects &effects) { addEffects(*this, effects, /*firstUpdated=*/5); }
 void AttentionMergeOp::getEffects(Effects &effects) { addEffects(*this, effects); }
 void ArgmaxOp::getEffects(Effects &effects) { addEffects(*this, effects); }
+void ArgmaxPartialOp::getEffects(Effects &effects) { addEffects(*this, effects); }
+void ArgmaxMergeOp::getEffects(Effects &effects) { addEffects(*this, effects); }
 
 //===----------------------------------------------------------------------===//
 // Tiling
@@ -229,7 +265,7 @@ static SmallVector<unsigned> tiledDims(Operation *op) {
   unsigned rank = cast<ShapedType>(op->getOperands().back().getType()).getRank();
   if (isa<AttentionOp, AttentionMergeOp>(op))
     return {1};
-  if (isa<GatherOp, ArgmaxOp, AttentionPartialOp>(op))
+  if (isa<GatherOp, ArgmaxOp, ArgmaxPartialOp, ArgmaxMergeOp, AttentionPartialOp>(op))
     return {0};
   return llvm::to_vector(llvm::seq<unsigned>(0, rank - 1));
 }
@@ -268,6 +304,8 @@ static std::optional<unsigned> inputDim(Operation *op, unsigned i, unsigned dim)
     return i == 1 ? std::optional<unsigned>(0) : std::nullopt;
   if (isa<ArgmaxOp>(op))
     return 0;
+  if (isa<ArgmaxMergeOp>(op))
+    return 2;
   if (isa<RopeOp>(op))
     return i == 0 || dim == 0 ? std::optional<unsigned>(dim) : std::nullopt;
   if (isa<AttentionOp>(op))
@@ -347,6 +385,28 @@ static FailureOr<TilingResult> tile(AttentionPartialOp op, OpBuilder &b, ArrayRe
     types.push_back(out.getType());
   auto tiled = AttentionPartialOp::create(b, loc, types, inputs, part, out, op.getScaleAttr(), op.getPartsAttr());
   return TilingResult{{tiled}, SmallVector<Value>(tiled->getResults()), slices};
+}
+
+/// Tile i of the first dimension is part i: all rows of its columns.
+static FailureOr<TilingResult> tile(ArgmaxPartialOp op, OpBuilder &b, ArrayRef<OpFoldResult> offsets,
+                                    ArrayRef<OpFoldResult> sizes) {
+  Location loc = op.getLoc();
+  if (op.getFirst() || getConstantIntValue(sizes[0]) != 1)
+    return op.emitOpError("expected tiles of one part");
+  int64_t width = op.getWidth(), columns = shapeOf(op.getInputs()[0])[1];
+  Value at = getValueOrCreateConstantIndexOp(b, loc, offsets[0]);
+  Value first = arith::MulIOp::create(b, loc, at, arith::ConstantIndexOp::create(b, loc, width));
+  if (columns % width)
+    first = arith::MinUIOp::create(b, loc, first, arith::ConstantIndexOp::create(b, loc, columns - width));
+  Value input = slice(b, loc, op.getInputs()[0], {{1, first, b.getIndexAttr(width)}});
+  Value out = slice(b, loc, op.getOutputs()[0], {{0, at, b.getIndexAttr(1)}});
+  SmallVector<Type> types;
+  if (isa<RankedTensorType>(out.getType()))
+    types.push_back(out.getType());
+  auto tiled = ArgmaxPartialOp::create(b, loc, types, input, first, out, op.getWidthAttr());
+  return TilingResult{{tiled},
+                      SmallVector<Value>(tiled->getResults()),
+                      SmallVector<Operation *>{input.getDefiningOp(), out.getDefiningOp()}};
 }
 
 /// The row and the key/value head of a tile.
@@ -471,5 +531,7 @@ FLEET_TILING(AttentionOp)
 FLEET_TILING(AttentionPartialOp)
 FLEET_TILING(AttentionMergeOp)
 FLEET_TILING(ArgmaxOp)
+FLEET_TILING(ArgmaxPartialOp)
+FLEET_TILING(ArgmaxMergeOp)
 
 #undef FLEET_TILING

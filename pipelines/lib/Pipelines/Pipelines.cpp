@@ -45,6 +45,7 @@ static void buildPhase(OpPassManager &pm, StringRef phase) {
     pm.addPass(arith::createArithEmulateUnsupportedFloats(floats));
     pm.addPass(createKeepPrecision());
     pm.addPass(createSplitAttention());
+    pm.addPass(createSplitArgmax());
     cleanUp(pm);
     pm.addPass(createMergeContractions());
     cleanUp(pm);

@@ -37,52 +37,58 @@ public:
 
   uint32_t touch(uint64_t block, uint32_t lines, bool writes, std::vector<Victim> &victims) override {
     Group &group = groups[shape.groupOf(block)];
+    uint32_t &here = directory.make(block);
+    uint32_t held = here & lines, dirty = 0;
     // Lines that were touched together before are: they become the youngest, and no set has more than it had.
-    for (size_t i = group.entries.size(); i-- > 0;) {
-      Entry entry = group.entries[i];
-      if (entry.block != block || entry.lines != lines)
-        continue;
-      if (writes && !entry.dirty)
+    if (size_t at = held == lines ? group.find(block, lines) : kNone; at != kNone) {
+      dirty = std::exchange(group.dirty[at], 0);
+      if (writes && !dirty)
         written.push_back(block);
-      entry.dirty = writes ? lines : entry.dirty;
-      group.entries.erase(group.entries.begin() + i);
-      group.entries.push_back(entry);
+      group.lines[at] = 0;
+      group.push(block, lines, writes ? lines : dirty);
       return lines;
     }
-    auto [held, dirty] = group.take(block, lines);
-    group.entries.push_back({static_cast<uint32_t>(block), lines, writes ? lines : dirty});
+    if (held) {
+      dirty = group.take(block, held);
+      group.subtract(held);
+    }
+    here |= lines;
+    group.push(block, lines, writes ? lines : dirty);
     if (writes && !dirty)
       written.push_back(block);
     group.add(lines);
     // Only sets with a new line can have one too many: the oldest of each goes.
     uint32_t over = held == lines ? 0 : group.countIs(shape.ways + 1);
-    bool isEmptied = false;
-    for (size_t i = 0; over; ++i) {
-      Entry &entry = group.entries[i];
-      uint32_t gone = entry.lines & over;
-      if (gone & entry.dirty)
-        victims.push_back({entry.block, gone & entry.dirty});
-      entry.lines &= ~gone;
-      entry.dirty &= ~gone;
-      isEmptied |= !entry.lines;
+    for (size_t i = over ? group.skipEmpty() : 0; over; ++i) {
+      i = group.findLines(over, i);
+      uint32_t gone = group.lines[i] & over;
+      if (gone & group.dirty[i])
+        victims.push_back({group.blocks[i], gone & group.dirty[i]});
+      directory.make(group.blocks[i]) &= ~gone;
+      group.lines[i] &= ~gone;
+      group.dirty[i] &= ~gone;
       group.subtract(gone);
       over &= ~gone;
     }
-    if (isEmptied)
-      llvm::erase_if(group.entries, [](const Entry &entry) { return !entry.lines; });
     return held;
   }
 
   void invalidate(uint64_t block, uint32_t lines) override {
-    groups[shape.groupOf(block)].take(block, lines);
+    uint32_t held = directory.linesOf(block) & lines;
+    if (!held)
+      return;
+    Group &group = groups[shape.groupOf(block)];
+    group.take(block, held);
+    group.subtract(held);
+    directory.make(block) &= ~held;
   }
 
   void writeBack(llvm::function_ref<void(uint64_t, uint32_t)> give) override {
     for (uint64_t block : written) {
+      Group &group = groups[shape.groupOf(block)];
       uint32_t dirty = 0;
-      for (Entry &entry : groups[shape.groupOf(block)].entries)
-        if (entry.block == block)
-          dirty |= std::exchange(entry.dirty, 0);
+      for (size_t i = group.find(block); i != kNone; i = group.find(block, 0, i))
+        dirty |= std::exchange(group.dirty[i], 0);
       if (dirty)
         give(block, dirty);
     }
@@ -90,12 +96,12 @@ public:
   }
 
 private:
-  struct Entry {
-    uint32_t block; ///< 2^32 of them are 16 TiB
-    uint32_t lines, dirty;
-  };
+  static constexpr size_t kNone = ~size_t(0);
   struct Group {
-    std::vector<Entry> entries; ///< oldest first
+    /// Of each entry, oldest first: its block (2^32 of them are 16 TiB), its lines and those of them that
+    /// were written. Entries without lines are in between, until there are too many of them.
+    std::vector<uint32_t> blocks, lines, dirty;
+    size_t begin = 0, end = 0; ///< from the first entry that may have lines to the youngest
     /// Bit i of the words is the number of lines in set i.
     std::array<uint32_t, 6> counts{};
 
@@ -113,27 +119,99 @@ private:
         equal &= number >> i & 1 ? bit : ~bit;
       return equal;
     }
-    /// Takes lines out, returns those that were there and which were written.
-    std::pair<uint32_t, uint32_t> take(uint32_t block, uint32_t lines) {
-      uint32_t held = 0, dirty = 0;
-      bool isEmptied = false;
-      for (Entry &entry : entries)
-        if (entry.block == block) {
-          held |= entry.lines & lines;
-          dirty |= entry.dirty & lines;
-          entry.lines &= ~lines;
-          entry.dirty &= ~lines;
-          isEmptied |= !entry.lines;
+    size_t skipEmpty() {
+      while (begin < end && !lines[begin])
+        ++begin;
+      return begin;
+    }
+    void push(uint32_t block, uint32_t which, uint32_t ofThemDirty) {
+      if (end == blocks.size())
+        compact();
+      blocks[end] = block;
+      lines[end] = which;
+      dirty[end++] = ofThemDirty;
+    }
+    void compact() {
+      size_t kept = 0;
+      for (size_t i = begin; i < end; ++i)
+        if (lines[i]) {
+          blocks[kept] = blocks[i];
+          lines[kept] = lines[i];
+          dirty[kept++] = dirty[i];
         }
-      if (isEmptied)
-        llvm::erase_if(entries, [](const Entry &entry) { return !entry.lines; });
-      subtract(held);
-      return {held, dirty};
+      begin = 0;
+      end = kept;
+      for (auto *part : {&blocks, &lines, &dirty})
+        part->resize(std::max<size_t>(64, 2 * kept));
+    }
+    /// The oldest entry from `i` on that has some of `which` lines; there is one.
+    size_t findLines(uint32_t which, size_t i) const {
+      for (; i + 8 <= end; i += 8) {
+        uint32_t all = 0;
+        for (size_t k = 0; k < 8; ++k)
+          all |= lines[i + k];
+        if (all & which)
+          break;
+      }
+      while (!(lines[i] & which))
+        ++i;
+      return i;
+    }
+    /// The youngest entry before `before` of a block that has just `which` lines; any lines if it is 0.
+    size_t find(uint32_t block, uint32_t which = 0, size_t before = kNone) const {
+      constexpr size_t kAtOnce = 16;
+      size_t i = std::min(before, end);
+      auto is = [&](size_t at) { return blocks[at] == block && (which ? lines[at] == which : lines[at] != 0); };
+      for (; i >= begin + kAtOnce; i -= kAtOnce) {
+        const uint32_t *from = &blocks[i - kAtOnce];
+        uint32_t isAny = 0;
+        for (size_t k = 0; k < kAtOnce; ++k)
+          isAny |= from[k] == block;
+        for (size_t k = kAtOnce; isAny && k-- > 0;)
+          if (is(i - kAtOnce + k))
+            return i - kAtOnce + k;
+      }
+      while (i-- > begin)
+        if (is(i))
+          return i;
+      return kNone;
+    }
+    /// Takes lines of a block out that are there, returns which of them were written.
+    uint32_t take(uint32_t block, uint32_t which) {
+      uint32_t wasDirty = 0;
+      for (size_t i = find(block); which; i = find(block, 0, i)) {
+        uint32_t here = lines[i] & which;
+        wasDirty |= dirty[i] & here;
+        lines[i] &= ~here;
+        dirty[i] &= ~here;
+        which &= ~here;
+      }
+      return wasDirty;
+    }
+  };
+
+  /// Which lines of each block are held, in pages that are made when they are needed.
+  struct Directory {
+    static constexpr uint64_t kPage = 1024;
+    std::vector<std::unique_ptr<std::array<uint32_t, kPage>>> pages;
+
+    uint32_t linesOf(uint64_t block) const {
+      uint64_t page = block / kPage;
+      return page < pages.size() && pages[page] ? (*pages[page])[block % kPage] : 0;
+    }
+    uint32_t &make(uint64_t block) {
+      uint64_t page = block / kPage;
+      if (page >= pages.size())
+        pages.resize(page + 1);
+      if (!pages[page])
+        pages[page] = std::make_unique<std::array<uint32_t, kPage>>();
+      return (*pages[page])[block % kPage];
     }
   };
 
   Shape shape;
   std::vector<Group> groups;
+  Directory directory;
   std::vector<uint64_t> written; ///< blocks with written lines, perhaps gone since
 };
 

@@ -319,7 +319,7 @@ LogicalResult Follower::follow(Operation *op) {
     for (OpOperand &init : dps.getDpsInitsMutable())
       access(init.get(), true);
     work->vectorOps += 4.0 * most;
-    work->reductions += isa<RmsNormOp, ArgmaxOp>(op) ? 1 : isa<LayerNormOp>(op) ? 2 : 0;
+    work->reductions += isa<RmsNormOp, ArgmaxOp, ArgmaxPartialOp, ArgmaxMergeOp>(op) ? 1 : isa<LayerNormOp>(op) ? 2 : 0;
     return success();
   }
   return op->emitError("expected an operation that the simulator can follow in a body, found '") << op->getName() << "'";

@@ -36,7 +36,9 @@ bool isEmbedding(Operation *op) {
 }
 
 bool isAnchor(Operation *op) {
-  return isa<linalg::MatmulOp, AttentionOp, AttentionPartialOp, AttentionMergeOp, ArgmaxOp>(op) || isEmbedding(op);
+  return isa<linalg::MatmulOp, AttentionOp, AttentionPartialOp, AttentionMergeOp, ArgmaxOp, ArgmaxPartialOp,
+             ArgmaxMergeOp>(op) ||
+         isEmbedding(op);
 }
 
 /// Cheap rows-only ops, computed again in every task that needs them.

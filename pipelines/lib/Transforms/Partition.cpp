@@ -28,7 +28,7 @@ PartitionAttr fleet::getDefaultPartition(func::FuncOp body, TargetAttr target) {
     return PartitionAttr::get(context, PartitionKind::Heads, heads,
                               shape[1] / heads, 1);
   }
-  if (root.getDefiningOp<AttentionPartialOp>())
+  if (isa_and_present<AttentionPartialOp, ArgmaxPartialOp>(root.getDefiningOp()))
     return PartitionAttr::get(context, PartitionKind::Heads, shape[0], 1, 1);
   if (auto merge = root.getDefiningOp<AttentionMergeOp>()) {
     int64_t group =

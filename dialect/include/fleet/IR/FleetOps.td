@@ -233,6 +233,46 @@ def Fleet_ArgmaxOp : Fleet_NamedOp<"argmax"> {
   }];
   let arguments = (ins Variadic<AnyShaped>:$inputs, Variadic<AnyShaped>:$outputs);
 }
+def Fleet_ArgmaxPartialOp : Fleet_NamedOp<"argmax_partial"> {
+  let summary = "greatest elements of parts of each row, to be merged";
+  let description = [{
+    Input x `OxV`. Part p is the `width` columns from min(p * width, V - width) on, so that the
+    last may overlap the one before; there are P = ceil(V / width). Result `P x 2 x S` i32, S >= O,
+    at (p, 0, r) the bits (f32) of the greatest element of row r in part p, at (p, 1, r) its column,
+    the first of equals. Minus infinity and 2147483647 where all are NaN. Elements from O on are
+    padding. Tiled by the first dimension; a tile names its first column and takes its slice of x.
+
+    Example:
+    ```mlir
+    func.func @greedy(%x: tensor<2x40xf32>, %out: tensor<3x2x8xi32>) -> tensor<3x2x8xi32> {
+      %y = fleet.argmax_partial ins(%x : tensor<2x40xf32>)
+          outs(%out : tensor<3x2x8xi32>) {width = 16 : i64} -> tensor<3x2x8xi32>
+      return %y : tensor<3x2x8xi32>
+    }
+    ```
+  }];
+  let arguments = (ins Variadic<AnyShaped>:$inputs, Optional<Index>:$first, Variadic<AnyShaped>:$outputs,
+      I64Attr:$width);
+  let assemblyFormat = [{(`from` $first^)? `ins` `(` $inputs `:` type($inputs) `)`
+    `outs` `(` $outputs `:` type($outputs) `)` attr-dict (`->` type($results)^)?}];
+}
+def Fleet_ArgmaxMergeOp : Fleet_NamedOp<"argmax_merge"> {
+  let summary = "merges the parts of fleet.argmax_partial";
+  let description = [{
+    Input `P x 2 x S` i32, output `Oxi32`, O at most S: the column of the greatest of P values, the
+    lowest of equals.
+
+    Example:
+    ```mlir
+    func.func @greedy(%x: tensor<3x2x8xi32>, %out: tensor<2xi32>) -> tensor<2xi32> {
+      %y = fleet.argmax_merge ins(%x : tensor<3x2x8xi32>)
+          outs(%out : tensor<2xi32>) -> tensor<2xi32>
+      return %y : tensor<2xi32>
+    }
+    ```
+  }];
+  let arguments = (ins Variadic<AnyShaped>:$inputs, Variadic<AnyShaped>:$outputs);
+}
 
 //===----------------------------------------------------------------------===//
 // Tasks

@@ -35,7 +35,7 @@ def GPULowerNamedOps : Pass<"fleet-gpu-lower-named-ops", "::mlir::gpu::GPUModule
   let summary = "lower the named ops on memrefs to code of a whole workgroup";
   let description = [{
     Input: fleet.gather, rms_norm, layer_norm, rope, attention, attention_partial,
-    attention_merge, argmax on memrefs
+    attention_merge, argmax, argmax_partial, argmax_merge on memrefs
     of static shape. Output: loops in which every thread of the workgroup takes
     its part; sums and maxima go through subgroup shuffles, then LDS, in a fixed
     order. Each op ends with a barrier. Attention is an online softmax: groups of

@@ -84,6 +84,17 @@ def SplitAttention : Pass<"fleet-split-attention", "ModuleOp"> {
   let dependentDialects = ["fleet::FleetDialect", "tensor::TensorDialect"];
 }
 
+def SplitArgmax : Pass<"fleet-split-argmax", "ModuleOp"> {
+  let summary = "the greatest of a long row by many workers";
+  let description = [{
+    From: `fleet.argmax` on tensors of more elements than one worker reads at once. To:
+    `fleet.argmax_partial`, a part of the columns for each worker, at least 256, and
+    `fleet.argmax_merge`. Leaves it whole where the target is a CPU, and where an NVIDIA GPU
+    gives each of 8 rows or more to a worker of its own.
+  }];
+  let dependentDialects = ["fleet::FleetDialect", "tensor::TensorDialect"];
+}
+
 def MergeContractions : Pass<"fleet-merge-contractions", "ModuleOp"> {
   let summary = "contractions of one activation become one, their weights concatenated";
   let description = [{

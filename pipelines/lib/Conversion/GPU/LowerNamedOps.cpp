@@ -319,31 +319,101 @@ static void lower(Emitter &e, AttentionOp op) {
   e.barrier();
 }
 
+/// Of two pairs (value, index) the one with the greater value, of equals the one with the lower
+/// index. A NaN as `b` is never taken.
+static SmallVector<Value> better(Emitter &e, ArrayRef<Value> a, ArrayRef<Value> b) {
+  Value greater = arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::OGT, b[0], a[0]);
+  Value equal = arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::OEQ, b[0], a[0]);
+  Value earlier = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::slt, b[1], a[1]);
+  Value both = arith::AndIOp::create(e.b, e.loc, equal, earlier);
+  Value take = arith::OrIOp::create(e.b, e.loc, greater, both);
+  return {arith::SelectOp::create(e.b, e.loc, take, b[0], a[0]), arith::SelectOp::create(e.b, e.loc, take, b[1], a[1])};
+}
+
+/// What every element is better than, but for NaN.
+static SmallVector<Value> worst(Emitter &e) {
+  Value lowest = arith::ConstantOp::create(
+      e.b, e.loc, e.b.getFloatAttr(e.b.getF32Type(), APFloat::getInf(APFloat::IEEEsingle(), true)));
+  return {lowest, e.i32(INT32_MAX)};
+}
+
+static Value toI32(Emitter &e, Value index) {
+  return arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), index);
+}
+
+/// A part of each row, all loads of a round at once. What is past its end is the last vector again,
+/// which changes nothing.
+static void lower(Emitter &e, ArgmaxPartialOp op) {
+  constexpr int64_t kAtOnce = 8;
+  Value x = op.getInputs()[0], out = op.getOutputs()[0], zero = e.index(0);
+  int64_t size = shapeOf(x)[1], width = widthFor(size, {x});
+  auto combine = [&](ArrayRef<Value> a, ArrayRef<Value> b) { return better(e, a, b); };
+  forRows(e, shapeOf(x), [&](SmallVector<Value> row, bool whole) {
+    int64_t threads = whole ? e.workgroup.threads : e.workgroup.lanes;
+    int64_t atOnce = std::min<int64_t>(kAtOnce, llvm::divideCeil(size, width * threads));
+    Value own = e.mulIndex(whole ? e.thread() : e.lane(), width);
+    SmallVector<Value> best = e.loop(
+        zero, e.index(size), atOnce * threads * width, worst(e), [&](Value begin, ValueRange carried) {
+          SmallVector<Value> loaded, places, next(carried);
+          for (int64_t j = 0; j < atOnce; ++j) {
+            Value at = e.addIndex(e.addIndex(begin, own), j * threads * width);
+            places.push_back(arith::MinUIOp::create(e.b, e.loc, at, e.index(size - width)));
+            loaded.push_back(e.loadVector(x, with(row, places[j]), width));
+          }
+          for (int64_t j = 0; j < atOnce; ++j)
+            for (int64_t k = 0; k < width; ++k) {
+              Value at = e.addIndex(e.addIndex(places[j], k), op.getFirst());
+              next = better(e, next, {vector::ExtractOp::create(e.b, e.loc, loaded[j], k), toI32(e, at)});
+            }
+          return next;
+        });
+    best = whole ? e.combineThreads(best, combine) : e.combineLanes(best, 1, e.workgroup.lanes, combine);
+    Value isFirst = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, whole ? e.thread() : e.lane(), zero);
+    e.ifThen(isFirst, [&] {
+      Value bits = arith::BitcastOp::create(e.b, e.loc, e.b.getI32Type(), best[0]);
+      memref::StoreOp::create(e.b, e.loc, bits, out, ValueRange{zero, zero, row[0]});
+      memref::StoreOp::create(e.b, e.loc, best[1], out, ValueRange{zero, e.index(1), row[0]});
+    });
+  });
+  e.barrier();
+}
+
+/// A subgroup for each row: its lanes take the parts.
+static void lower(Emitter &e, ArgmaxMergeOp op) {
+  Value parts = op.getInputs()[0], out = op.getOutputs()[0], zero = e.index(0);
+  int64_t count = shapeOf(parts)[0], lanes = e.workgroup.lanes;
+  auto combine = [&](ArrayRef<Value> a, ArrayRef<Value> b) { return better(e, a, b); };
+  e.forWaves(shapeOf(out)[0], [&](Value row) {
+    SmallVector<Value> bits, indices, best = worst(e);
+    for (int64_t i = 0; i < count; i += lanes) {
+      // Past the end: the last part again.
+      Value part = arith::MinUIOp::create(e.b, e.loc, e.addIndex(e.lane(), i), e.index(count - 1));
+      bits.push_back(e.load(parts, {part, zero, row}));
+      indices.push_back(e.load(parts, {part, e.index(1), row}));
+    }
+    for (auto [word, index] : llvm::zip_equal(bits, indices)) {
+      Value value = arith::BitcastOp::create(e.b, e.loc, e.b.getF32Type(), word);
+      best = better(e, best, {value, index});
+    }
+    best = e.combineLanes(best, 1, lanes, combine);
+    Value isFirst = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, e.lane(), zero);
+    e.ifThen(isFirst, [&] { memref::StoreOp::create(e.b, e.loc, best[1], out, row); });
+  });
+  e.barrier();
+}
+
 static void lower(Emitter &e, ArgmaxOp op) {
   Value x = op.getInputs()[0], out = op.getOutputs()[0];
   int64_t rows = shapeOf(x)[0], size = shapeOf(x)[1];
-  Value lowest = arith::ConstantOp::create(
-      e.b, e.loc, e.b.getFloatAttr(e.b.getF32Type(), APFloat::getInf(APFloat::IEEEsingle(), true)));
-  // The greater wins; of equals the one with the lower index.
-  auto better = [&](ArrayRef<Value> a, ArrayRef<Value> b) -> SmallVector<Value> {
-    Value greater = arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::OGT, b[0], a[0]);
-    Value equal = arith::CmpFOp::create(e.b, e.loc, arith::CmpFPredicate::OEQ, b[0], a[0]);
-    Value earlier = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::slt, b[1], a[1]);
-    Value both = arith::AndIOp::create(e.b, e.loc, equal, earlier);
-    Value take = arith::OrIOp::create(e.b, e.loc, greater, both);
-    return {arith::SelectOp::create(e.b, e.loc, take, b[0], a[0]),
-            arith::SelectOp::create(e.b, e.loc, take, b[1], a[1])};
-  };
   // Many loads at once: one worker reads the logits of a whole row.
   constexpr int64_t kAtOnce = 8;
   int64_t width = widthFor(size, {x}), round = width * kAtOnce * e.workgroup.threads;
   for (int64_t row = 0; row < rows; ++row) {
     Value r = e.index(row);
     auto take = [&](Value value, Value at, ValueRange best) {
-      at = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), at);
-      return better({best[0], best[1]}, {value, at});
+      return better(e, {best[0], best[1]}, {value, toI32(e, at)});
     };
-    SmallVector<Value> best = {lowest, e.i32(INT32_MAX)};
+    SmallVector<Value> best = worst(e);
     best = e.loop(e.mulIndex(e.thread(), width), e.index(size / round * round), round, best,
                   [&](Value i, ValueRange carried) {
                     SmallVector<Value> loaded, next(carried);
@@ -358,7 +428,7 @@ static void lower(Emitter &e, ArgmaxOp op) {
                   });
     best = e.loop(e.addIndex(e.thread(), size / round * round), e.index(size), e.workgroup.threads, best,
                   [&](Value i, ValueRange carried) { return take(e.load(x, {r, i}), i, carried); });
-    best = e.combineThreads(best, better);
+    best = e.combineThreads(best, [&](ArrayRef<Value> a, ArrayRef<Value> b) { return better(e, a, b); });
     e.forOneThread([&] { memref::StoreOp::create(e.b, e.loc, best[1], out, r); });
   }
   e.barrier();
@@ -414,8 +484,8 @@ struct Accesses {
 };
 
 bool isNamed(Operation *op) {
-  return isa<GatherOp, RmsNormOp, LayerNormOp, RopeOp, AttentionOp, AttentionPartialOp, AttentionMergeOp, ArgmaxOp>(
-      op);
+  return isa<GatherOp, RmsNormOp, LayerNormOp, RopeOp, AttentionOp, AttentionPartialOp, AttentionMergeOp, ArgmaxOp,
+             ArgmaxPartialOp, ArgmaxMergeOp>(op);
 }
 
 /// Views and index arithmetic first, so that named ops stand side by side.
@@ -450,8 +520,11 @@ struct GPULowerNamedOps : fleet::impl::GPULowerNamedOpsBase<GPULowerNamedOps> {
     }
     if (auto partial = dyn_cast<AttentionPartialOp>(op); partial && !partial.getPart())
       return op->emitOpError("expected a tile of one part, found all parts");
+    if (auto partial = dyn_cast<ArgmaxPartialOp>(op); partial && !partial.getFirst())
+      return op->emitOpError("expected a tile of one part, found all parts");
     TypeSwitch<Operation *>(op)
-        .Case<GatherOp, RmsNormOp, LayerNormOp, RopeOp, AttentionOp, ArgmaxOp>([&](auto named) { lower(e, named); })
+        .Case<GatherOp, RmsNormOp, LayerNormOp, RopeOp, AttentionOp, ArgmaxOp, ArgmaxPartialOp, ArgmaxMergeOp>(
+            [&](auto named) { lower(e, named); })
         .Case([&](AttentionPartialOp partial) { lowerAttentionPartial(e, partial); })
         .Case([&](AttentionMergeOp merge) { lowerAttentionMerge(e, merge); });
     return success();

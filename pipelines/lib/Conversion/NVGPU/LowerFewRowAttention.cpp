@@ -181,6 +181,8 @@ struct Lowering {
   bool isSingle() const { return rows == 1; }
   /// A warp has one chunk of a part at most.
   bool isOnce() const { return length <= members * kChunk; }
+  /// The last warp has none, and takes the newest position.
+  bool isApart() const { return isSingle() && length <= (members - 1) * kChunk; }
 
   Value keyColumn(int64_t step) { return e.addIndex(e.mulIndex(remainder(e, lane, 4), kWide), step * 4 * kWide); }
   /// Of a lane's values: positions 2t, 2t + 1, 2t + 8 and 2t + 9 of the chunk, t = lane mod 4.
@@ -195,6 +197,7 @@ struct Lowering {
   SmallVector<Value> fetch(Value where, Value at, Value last);
   void prepare(Value row, Value rowAt, Value member, Value slot, Value position);
   SmallVector<Value> withNewest(ArrayRef<Value> fetched, Value at, Value position);
+  SmallVector<Value> orNewest(ArrayRef<Value> fetched, Value isNewest);
   SmallVector<Value> takeChunk(ArrayRef<Value> fetched, ArrayRef<Value> query, ArrayRef<Value> state, Value at,
                                Value last);
   void mergeWarps(Value base);
@@ -329,6 +332,30 @@ SmallVector<Value> Lowering::withNewest(ArrayRef<Value> fetched, Value at, Value
   return llvm::to_vector(ValueRange(branch.getResults()));
 }
 
+/// The newest key and value in place of a whole chunk, of which only the first
+/// position counts then.
+SmallVector<Value> Lowering::orNewest(ArrayRef<Value> fetched, Value isNewest) {
+  SmallVector<Type> types;
+  for (Value value : fetched)
+    types.push_back(value.getType());
+  auto branch = scf::IfOp::create(e.b, e.loc, types, isNewest, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(e.b);
+  e.b.setInsertionPointToStart(branch.elseBlock());
+  scf::YieldOp::create(e.b, e.loc, fetched);
+  e.b.setInsertionPointToStart(branch.thenBlock());
+  SmallVector<Value> key, value, all;
+  for (int64_t s = 0; s < steps; ++s)
+    key.push_back(e.loadRaw(newest, {zero, keyColumn(s)}, kWide));
+  for (int64_t j = 0; j < valueLoads; ++j)
+    value.push_back(e.loadRaw(newest, {e.index(1), valueColumn(j)}, valueWidth));
+  for (int64_t n = 0; n < kChunk; n += kRows)
+    llvm::append_range(all, key);
+  for (int64_t i = 0; i < 4; ++i)
+    llvm::append_range(all, value);
+  scf::YieldOp::create(e.b, e.loc, all);
+  return llvm::to_vector(ValueRange(branch.getResults()));
+}
+
 /// state: per lane, the maximum and the sum of weights of head lane / 4 (the sum
 /// of its own positions), then the sums of the mma: 2 elements of the head, 2 of
 /// a row that is none.
@@ -460,7 +487,14 @@ void Lowering::takeRows(Value base) {
   Value last = arith::MinUIOp::create(e.b, e.loc, e.addIndex(position, 1), end);
   last = choose(e, isActive, last, zero);
   Value where = e.toIndex(arith::MaxSIOp::create(e.b, e.loc, slot, e.i32(0)));
-  Value first = e.addIndex(begin, e.mulIndex(member, kChunk));
+  Value first = e.addIndex(begin, e.mulIndex(member, kChunk)), takesNewest;
+  if (isApart()) {
+    takesNewest = equal(e, member, e.index(members - 1));
+    Value afterNewest = choose(e, isHere(slot, position), e.addIndex(position, 1), zero);
+    Value before = choose(e, isActive, arith::MinUIOp::create(e.b, e.loc, position, end), zero);
+    first = choose(e, takesNewest, position, first);
+    last = choose(e, takesNewest, afterNewest, before);
+  }
   // On its way while the queries are made.
   SmallVector<Value> fetched = fetch(where, first, last);
   prepare(row, rowAt, member, slot, position);
@@ -485,7 +519,9 @@ void Lowering::takeRows(Value base) {
     e.b.setInsertionPointToStart(some.elseBlock());
     scf::YieldOp::create(e.b, e.loc, state);
     e.b.setInsertionPointToStart(some.thenBlock());
-    SmallVector<Value> here = isSingle() ? withNewest(fetched, first, position) : fetched;
+    SmallVector<Value> here = isApart()    ? orNewest(fetched, takesNewest)
+                              : isSingle() ? withNewest(fetched, first, position)
+                                           : fetched;
     scf::YieldOp::create(e.b, e.loc, takeChunk(here, query, state, first, last));
     state.assign(some.getResults().begin(), some.getResults().end());
   } else {

@@ -21,9 +21,11 @@ gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64}
   // CHECK: arith.truncf
   // CHECK: arith.truncf
   // CHECK: gpu.barrier
-  // The newest key and value come from shared memory where they stand in the chunk.
+  // The newest key and value come from shared memory, as the chunk of a warp that has no other.
   // CHECK: scf.if
-  // CHECK-COUNT-8: arith.select
+  // CHECK: scf.if
+  // CHECK-COUNT-3: vector.load
+  // CHECK: } else {
   // CHECK-COUNT-8: nvvm.mma.sync
   // CHECK-COUNT-4: cvt.rn.bf16x2.f32
   // CHECK-COUNT-8: nvvm.mma.sync
