@@ -126,6 +126,9 @@ def verdict(step: Executable, weights: RandomWeights, count: int) -> dict[str, A
             raise SystemExit(f"wrong: token {token} at {position}, the reference says {best} (margin {margin:.3g})")
         if token != best:
             ties.append({"at": position, "margin": round(margin, 4)})
+    again = [step.step([ids[count - 1]] * rows, [count - 1] * rows, slots, range(rows)).logits for _ in range(100)]
+    if differing := sum(not np.array_equal(again[0], other) for other in again[1:]):
+        raise SystemExit(f"wrong: the same step gave other bits {differing} times of {len(again) - 1}")
     many = step.steps_ahead([ids[3]] * rows, [3] * rows, slots, count - 3)
     if many[:, 0].tolist() != ids[4 : count + 1] or (many != many[:, :1]).any():
         raise SystemExit("wrong: several steps in one launch give other tokens than single steps")
