@@ -58,26 +58,17 @@ class Bound:
 
     def __init__(self, text: str, ir: Any, passmanager: Any, fleet: Any) -> None:
         self._passmanager, self._fleet = passmanager, fleet
-        self._messages: list[str] = []
         self._context = ir.Context()
-        # Holds the list alone: the context owns the handler, and a cycle through it would never be freed.
-        messages, error = self._messages, ir.DiagnosticSeverity.ERROR
-
-        def note(diagnostic: Any) -> bool:
-            if diagnostic.severity == error:
-                messages.append(diagnostic.message)
-            return True
-
-        self._context.attach_diagnostic_handler(note)
         try:
             self._module = ir.Module.parse(text, self._context)
         except ir.MLIRError as failure:
             raise _sentence([d.message for d in failure.error_diagnostics], "the module cannot be parsed") from None
 
-    def _check(self, done: Any, what: str) -> None:
-        messages, self._messages[:] = list(self._messages), []
-        if not done:
+    def _checked(self, result: tuple[Any, list[str]], what: str) -> Any:
+        done, messages = result
+        if done is None or done is False:
             raise _sentence(messages, f"{what} failed")
+        return done
 
     def run(self, passes: Sequence[str]) -> None:
         """Run passes, each as it stands in a textual pipeline of ``builtin.module``."""
@@ -85,7 +76,7 @@ class Bound:
             manager = self._passmanager.PassManager.parse(f"builtin.module({','.join(passes)})", self._context)
         except ValueError as failure:
             raise FleetError(tools.first_error(str(failure))) from None
-        self._check(self._fleet.run(manager, self._module.operation), passes[-1])
+        self._checked(self._fleet.run(manager, self._module.operation), passes[-1])
 
     def text(self) -> str:
         """The module's text, byte for byte what ``fleet-opt`` prints."""
@@ -93,17 +84,13 @@ class Bound:
 
     def manifest(self) -> str:
         """The manifest of a placed module as JSON."""
-        text = self._fleet.translate_to_manifest(self._module)
-        self._check(text is not None, "the manifest")
-        return text
+        return self._checked(self._fleet.translate_to_manifest(self._module), "the manifest")
 
     def object(self) -> bytes:
         """The cpu object of a module that has been through the phase target, which the module then loses its package for."""
         for op in [op for op in self._module.body.operations if op.operation.name == _PACKAGE]:
             op.operation.erase()
-        code = self._fleet.translate_to_object(self._module)
-        self._check(code is not None, "the translation to an object")
-        return code
+        return self._checked(self._fleet.translate_to_object(self._module), "the translation to an object")
 
 
 class Piped:
