@@ -25,8 +25,6 @@ using namespace mlir::fleet::nv;
 
 /// Stands for minus infinity: exp of a difference with it is 0, never a NaN.
 static constexpr float kLowest = -1.0e30f;
-/// Rows from which on a warp takes rows of its own.
-static constexpr int64_t kManyRows = 8;
 /// Positions of a warp's round: the contracted dimension of one mma.
 static constexpr int64_t kPositions = kDepth;
 /// Elements of 16 bytes; of a query or key that one load of a warp brings; of a value.

@@ -98,7 +98,7 @@ static void lower(Emitter &e, linalg::MatmulOp op, Contraction c, std::optional<
       Value slot = rem(at, *slots);
       Value parity = arith::AndIOp::create(
           e.b, e.loc, arith::IndexCastOp::create(e.b, e.loc, i32, quotient(at, *slots)), e.i32(1));
-      waitForSlot(e, ring.full(slot), parity);
+      ring.waitUntilFull(slot, parity);
       Value base = e.addIndex(e.mulIndex(slot, kSlot), laneOffset), begin = e.mulIndex(chunk, kDeep);
       auto one = [&](Value depth, ValueRange sums) {
         Value from = e.addIndex(base, e.mulIndex(depth, kColumns * 2));
@@ -119,9 +119,7 @@ static void lower(Emitter &e, linalg::MatmulOp op, Contraction c, std::optional<
         llvm::append_range(low, high);
         return low;
       });
-      syncWarp(e);
-      Value isLeader = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, lane, e.index(0));
-      e.ifThen(isLeader, [&] { arrive(e, ring.empty(slot)); });
+      ring.release(slot);
       return next;
     });
     // Positions only matter modulo two rounds of the ring.

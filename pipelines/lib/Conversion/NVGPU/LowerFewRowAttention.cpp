@@ -31,8 +31,6 @@ static constexpr int64_t kChunk = 16;
 /// Rows of an mma's left side that hold query heads; the other 8 are zero.
 static constexpr int64_t kHeadRows = 8;
 static constexpr int64_t kWarp = 32;
-/// Rows from which on each warp has rows of its own (LowerAttention.cpp).
-static constexpr int64_t kManyRows = 8;
 /// Elements of 16 bytes.
 static constexpr int64_t kWide = 8;
 
@@ -53,11 +51,6 @@ static Value quotient(Emitter &e, Value x, int64_t y) {
 }
 static Value remainder(Emitter &e, Value x, int64_t y) {
   return arith::RemUIOp::create(e.b, e.loc, x, e.index(y));
-}
-
-static bool isInLds(Value value) {
-  auto space = dyn_cast_or_null<gpu::AddressSpaceAttr>(cast<MemRefType>(value.getType()).getMemorySpace());
-  return space && space.getValue() == gpu::AddressSpace::Workgroup;
 }
 
 namespace {
@@ -114,7 +107,7 @@ Value Source::emit(Emitter &e, Value row, Value head) const {
 static std::optional<Source> findSource(Value value, Operation *user) {
   Source source;
   int64_t size = shapeOf(value)[2];
-  while (isInLds(value)) {
+  while (isInWorkgroupMemory(cast<MemRefType>(value.getType()))) {
     Operation *writer = nullptr;
     for (Operation *other : value.getUsers()) {
       if (other == user)

@@ -62,23 +62,6 @@ int64_t nv::tilesTogether(const TileLoop &loop, int64_t tiles) {
   return std::clamp(most, int64_t(1), std::max<int64_t>(tiles, 1));
 }
 
-void nv::waitForSlot(Emitter &e, Value barrier, Value parity) {
-  constexpr int32_t kMostTries = 1 << 20;
-  scf::WhileOp::create(
-      e.b, e.loc, TypeRange{e.b.getI32Type()}, ValueRange{e.i32(0)},
-      [&](OpBuilder &, Location, ValueRange tries) {
-        Value yes = arith::ConstantIntOp::create(e.b, e.loc, true, 1);
-        Value missing = arith::XOrIOp::create(e.b, e.loc, tryWait(e, barrier, parity), yes);
-        scf::ConditionOp::create(e.b, e.loc, missing, tries);
-      },
-      [&](OpBuilder &, Location, ValueRange tries) {
-        Value more = arith::AddIOp::create(e.b, e.loc, tries[0], e.i32(1));
-        Value isLost = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::uge, more, e.i32(kMostTries));
-        e.ifThen(isLost, [&] { LLVM::Trap::create(e.b, e.loc); });
-        scf::YieldOp::create(e.b, e.loc, ValueRange{more});
-      });
-}
-
 namespace {
 struct Together {
   Emitter &e;
@@ -231,13 +214,10 @@ struct Together {
               Value slot = e.addIndex(e.mulIndex(rem(here, perTurn), turns), turn);
               Value round = arith::IndexCastOp::create(e.b, e.loc, i32, quotient(here, perTurn));
               if (part == 0)
-                waitForSlot(e, ring.full(slot), arith::AndIOp::create(e.b, e.loc, round, e.i32(1)));
+                ring.waitUntilFull(slot, arith::AndIOp::create(e.b, e.loc, round, e.i32(1)));
               llvm::append_range(results, multiplySlot(data, slot, chunk, pairs, sumsOf(own, 1 + s * perPart)));
-              if (part + 1 < parts)
-                continue;
-              syncWarp(e);
-              Value isLeader = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, lane, e.index(0));
-              e.ifThen(isLeader, [&] { arrive(e, ring.empty(slot)); });
+              if (part + 1 == parts)
+                ring.release(slot);
             }
             return results;
           };

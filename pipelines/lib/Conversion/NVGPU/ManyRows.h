@@ -52,10 +52,6 @@ int64_t tilesTogether(const TileLoop &loop, int64_t tiles);
 /// Replaces the loop.
 void lowerTogether(Emitter &e, TileLoop &loop, int64_t slots);
 
-/// Waits until a slot is full. The copies wait for no other workgroup, so a wait
-/// that does not end is a bug of the ring: it stops the kernel.
-void waitForSlot(Emitter &e, Value barrier, Value parity);
-
 } // namespace mlir::fleet::nv
 
 #endif // FLEET_LIB_CONVERSION_NVGPU_MANYROWS_H

@@ -37,8 +37,10 @@ void nv::initBarrier(Emitter &e, Value pointer, int32_t count) {
 
 void nv::fenceBarrierInit(Emitter &e) {
   assembly(e, "fence.mbarrier_init.release.cluster;", "~{memory}", {});
-  assembly(e, "fence.proxy.async.shared::cta;", "~{memory}", {});
+  fenceAsyncProxy(e);
 }
+
+void nv::fenceAsyncProxy(Emitter &e) { assembly(e, "fence.proxy.async.shared::cta;", "~{memory}", {}); }
 
 void nv::arrive(Emitter &e, Value pointer) {
   assembly(e, "mbarrier.arrive.shared::cta.b64 _, [$0];", "l,~{memory}", {pointer});

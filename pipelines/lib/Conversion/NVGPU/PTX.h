@@ -27,6 +27,8 @@ Value pointerTo(Emitter &e, Value memref, Value offset);
 void initBarrier(Emitter &e, Value pointer, int32_t count);
 /// Makes initialised mbarriers visible to bulk copies.
 void fenceBarrierInit(Emitter &e);
+/// Accesses of shared memory before it come before those of bulk copies after it.
+void fenceAsyncProxy(Emitter &e);
 void arrive(Emitter &e, Value pointer);
 /// Arrives, and makes the phase wait for `bytes` (i32) of bulk copies too.
 void arriveExpecting(Emitter &e, Value pointer, Value bytes);

@@ -33,10 +33,8 @@ static constexpr int64_t kReserve = 4096;
 static constexpr int64_t kSmallReserve = 512;
 
 int64_t Contraction::stagedBytes() const {
-  auto space = dyn_cast_or_null<gpu::AddressSpaceAttr>(cast<MemRefType>(lhs.getType()).getMemorySpace());
-  bool isShared = space && space.getValue() == gpu::AddressSpace::Workgroup;
   int64_t bytes = rows * depth * 2;
-  return isShared || bytes > kMostStaged ? 0 : bytes;
+  return isInWorkgroupMemory(cast<MemRefType>(lhs.getType())) || bytes > kMostStaged ? 0 : bytes;
 }
 
 std::optional<Contraction> nv::matchContraction(linalg::MatmulOp op) {
@@ -64,6 +62,35 @@ std::pair<Value, Value> Ring::next(Value slot, Value parity) {
   Value first = arith::SelectOp::create(e.b, e.loc, wraps, e.index(0), more);
   Value flipped = arith::XOrIOp::create(e.b, e.loc, parity, e.i32(1));
   return {first, arith::SelectOp::create(e.b, e.loc, wraps, flipped, parity)};
+}
+
+void Ring::waitUntilFull(Value slot, Value parity) {
+  constexpr int32_t kMostTries = 1 << 20;
+  Value barrier = full(slot);
+  scf::WhileOp::create(
+      e.b, e.loc, TypeRange{e.b.getI32Type()}, ValueRange{e.i32(0)},
+      [&](OpBuilder &, Location, ValueRange tries) {
+        Value yes = arith::ConstantIntOp::create(e.b, e.loc, true, 1);
+        Value missing = arith::XOrIOp::create(e.b, e.loc, tryWait(e, barrier, parity), yes);
+        scf::ConditionOp::create(e.b, e.loc, missing, tries);
+      },
+      [&](OpBuilder &, Location, ValueRange tries) {
+        Value more = arith::AddIOp::create(e.b, e.loc, tries[0], e.i32(1));
+        Value isLost = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::uge, more, e.i32(kMostTries));
+        e.ifThen(isLost, [&] { LLVM::Trap::create(e.b, e.loc); });
+        scf::YieldOp::create(e.b, e.loc, ValueRange{more});
+      });
+}
+
+void Ring::release(Value slot) {
+  syncWarp(e);
+  Value isLeader = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, e.lane(), e.index(0));
+  e.ifThen(isLeader, [&] {
+    // Arriving orders loads before other threads' accesses, but not before a bulk
+    // copy, which overtakes loads that were issued and have not come back.
+    fenceAsyncProxy(e);
+    arrive(e, empty(slot));
+  });
 }
 
 namespace {
@@ -244,18 +271,10 @@ void NVGPUStreamWeights::runOnOperation() {
   if (rows.empty())
     return;
 
-  int64_t used = (isMany ? kSmallReserve : kReserve) + partial, body = staged;
-  for (auto global : module.getOps<memref::GlobalOp>()) {
-    auto space = dyn_cast_or_null<gpu::AddressSpaceAttr>(global.getType().getMemorySpace());
-    if (!space || space.getValue() != gpu::AddressSpace::Workgroup)
-      continue;
-    int64_t bytes = global.getType().getNumElements() * global.getType().getElementTypeBitWidth() / 8;
-    if (global.getSymName() == kBodyBuffer)
-      body = std::max(body, bytes);
-    else
-      used += llvm::alignTo(bytes, 128);
-  }
-  used += llvm::alignTo(body, 128);
+  constexpr int64_t kAlignment = 128;
+  UsedLds before = countUsedLds(module, kAlignment);
+  int64_t used = (isMany ? kSmallReserve : kReserve) + partial + before.others +
+                 llvm::alignTo(std::max(staged, before.body), kAlignment);
   // One that only sees every other round of a slot cannot tell two phases of its
   // barrier apart, unless the copies on their way are so few that the slot's last
   // one has come. With many rows a slot is always read by the same warp.

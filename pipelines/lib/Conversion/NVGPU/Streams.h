@@ -59,6 +59,12 @@ struct Ring {
     Value all = e.shared(name, gpugen::inWorkgroupMemory({slots * 8}, e.b.getI8Type()));
     return pointerTo(e, all, e.mulIndex(slot, 8));
   }
+  /// Waits for the copy of the phase of parity `parity` (i32). Copies wait for no
+  /// other workgroup, so a wait that does not end is a bug of the ring: it stops
+  /// the kernel.
+  void waitUntilFull(Value slot, Value parity);
+  /// This warp, whose slot it is, has read it.
+  void release(Value slot);
   /// The slot after `slot` (index), and the parity (i32) that is then in force.
   std::pair<Value, Value> next(Value slot, Value parity);
 };

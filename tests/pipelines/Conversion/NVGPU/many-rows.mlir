@@ -40,7 +40,8 @@
 // CHECK: mbarrier.try_wait.parity.shared::cta.b64
 // CHECK-COUNT-16: nvvm.mma.sync
 // CHECK: nvvm.bar.warp.sync
-// CHECK: mbarrier.arrive.shared::cta.b64
+// CHECK: fence.proxy.async.shared::cta
+// CHECK-NEXT: mbarrier.arrive.shared::cta.b64
 // CHECK: scf.if
 // CHECK: mbarrier.try_wait.parity.shared::cta.b64
 // CHECK-COUNT-16: nvvm.mma.sync
