@@ -256,8 +256,7 @@ static Value slice(OpBuilder &b, Location loc, Value value,
   return tensor::ExtractSliceOp::create(b, loc, value, offsets, sizes, strides);
 }
 
-/// Rows from which on a tile of merging is a row and a key/value head, and not all rows.
-static constexpr int64_t kManyRows = 8;
+/// Whether a tile of merging is a row and a key/value head, and not all rows.
 static bool isMergedByRows(AttentionMergeOp op) { return shapeOf(op.getOutputs()[0])[0] >= kManyRows; }
 
 /// Dimensions of the result on which an op may be tiled.

@@ -93,12 +93,9 @@ SmallVector<Operation *> operandsFirst(Operation *root, const llvm::SetVector<Op
   return order;
 }
 
-/// Rows from which on a GPU one task makes a contraction's norm: with fewer it costs
-/// less to make it in each worker than to wait for it.
-constexpr int64_t kManyRows = 8;
-
 /// Prologues of many rows, to be tasks of their own: norms that contractions read,
-/// also by way of a gather, queries and keys of attention.
+/// also by way of a gather, queries and keys of attention. With fewer rows it costs
+/// less to make them in each worker than to wait for them.
 SmallVector<Value> separatePrologues(func::FuncOp step) {
   SmallVector<Value> norms;
   auto add = [&](Operation *op) {

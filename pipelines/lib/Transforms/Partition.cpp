@@ -10,10 +10,6 @@
 using namespace mlir;
 using namespace mlir::fleet;
 
-/// Rows from which on they are worth being cut; from here on a tile of
-/// AttentionMergeOp is a row and a key/value head.
-static constexpr int64_t kManyRows = 8;
-
 static Value rootOf(func::FuncOp body) {
   return body.getBody().front().getTerminator()->getOperand(0);
 }

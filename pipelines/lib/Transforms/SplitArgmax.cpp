@@ -22,8 +22,6 @@ namespace {
 constexpr int64_t kOneWorker = 256 * 8 * 4;
 /// Columns of a part: one for each thread, and whole lines of 64 bytes.
 constexpr int64_t kLeastColumns = 256, kLineColumns = 16;
-/// Rows from which on each is a worker's own task on an NVIDIA GPU.
-constexpr int64_t kManyRows = 8;
 
 struct SplitArgmax : impl::SplitArgmaxBase<SplitArgmax> {
   void runOnOperation() override {

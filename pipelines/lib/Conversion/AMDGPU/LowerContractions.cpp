@@ -518,24 +518,15 @@ struct AMDGPULowerContractions
     auto target = getOperation()->getParentOfType<ModuleOp>()->getAttrOfType<TargetAttr>("fleet.target");
     if (!target)
       return 0;
-    int64_t waves = getWorkgroup(getOperation()).waves(), used = kReserve, partial = 0, body = 0;
+    UsedLds used = countUsedLds(getOperation(), /*alignment=*/16);
+    int64_t waves = getWorkgroup(getOperation()).waves(), partial = 0;
     for (const Body &b : bodies)
       for (const Contraction &c : b.contractions) {
         partial = std::max(partial, waves * c.rowBlocks() * kBlock * c.columns * 4);
         if (c.staged())
-          body = std::max(body, c.rows * c.depth * 2);
+          used.body = std::max(used.body, c.rows * c.depth * 2);
       }
-    for (auto global : getOperation().getOps<memref::GlobalOp>()) {
-      auto space = dyn_cast_or_null<gpu::AddressSpaceAttr>(global.getType().getMemorySpace());
-      if (!space || space.getValue() != gpu::AddressSpace::Workgroup)
-        continue;
-      int64_t bytes = global.getType().getNumElements() * global.getType().getElementTypeBitWidth() / 8;
-      if (global.getSymName() == kBodyBuffer)
-        body = std::max(body, bytes);
-      else
-        used += llvm::alignTo(bytes, 16);
-    }
-    int64_t left = target.getLds() - used - partial - body;
+    int64_t left = target.getLds() - kReserve - used.others - partial - used.body;
     mayStage = left >= 0;
     int64_t slots = left / (waves * kStep * kBlock * 2);
     return std::min(slots / kGroup * kGroup, kMostWaited / kGroup * kGroup);

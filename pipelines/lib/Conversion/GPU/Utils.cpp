@@ -120,6 +120,26 @@ MemRefType mlir::fleet::gpugen::inWorkgroupMemory(ArrayRef<int64_t> shape, Type 
   return MemRefType::get(shape, element, MemRefLayoutAttrInterface(), space);
 }
 
+bool mlir::fleet::gpugen::isInWorkgroupMemory(MemRefType type) {
+  auto space = dyn_cast_or_null<gpu::AddressSpaceAttr>(type.getMemorySpace());
+  return space && space.getValue() == gpu::AddressSpace::Workgroup;
+}
+
+UsedLds mlir::fleet::gpugen::countUsedLds(gpu::GPUModuleOp module, int64_t alignment) {
+  UsedLds used;
+  for (auto global : module.getOps<memref::GlobalOp>()) {
+    MemRefType type = global.getType();
+    if (!isInWorkgroupMemory(type))
+      continue;
+    int64_t bytes = type.getNumElements() * type.getElementTypeBitWidth() / 8;
+    if (global.getSymName() == kBodyBuffer)
+      used.body = bytes;
+    else
+      used.others += llvm::alignTo(bytes, alignment);
+  }
+  return used;
+}
+
 Value Emitter::lane() {
   return arith::RemUIOp::create(b, loc, thread(), index(workgroup.lanes));
 }

@@ -105,6 +105,14 @@ constexpr StringRef kBodyBuffer = "body";
 
 /// `type` in LDS.
 MemRefType inWorkgroupMemory(ArrayRef<int64_t> shape, Type element);
+bool isInWorkgroupMemory(MemRefType type);
+
+/// Bytes of LDS that a kernel's buffers take so far: what bodies have at one
+/// place, and all others, each counted as whole pieces of `alignment` bytes.
+struct UsedLds {
+  int64_t body = 0, others = 0;
+};
+UsedLds countUsedLds(gpu::GPUModuleOp module, int64_t alignment);
 
 } // namespace mlir::fleet::gpugen
 
