@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import package, passes, tools
+from . import package, passes, tools, vm
 from .errors import FleetError
 
 if TYPE_CHECKING:
@@ -129,19 +129,12 @@ class Call:
     def __init__(
         self, vmfb: bytes, hal_device: Any, arenas: list[torch.Tensor], host: tuple[np.ndarray, np.ndarray]
     ) -> None:
-        import iree.runtime as rt
         import torch
 
-        self._arenas, self._torch, self._rt = arenas, torch, rt
+        self._arenas, self._torch = arenas, torch
         with torch.inference_mode(False):  # whose tensors could not be written later
             self._host = [torch.from_numpy(array).view(torch.int8) for array in host]
-        instance = rt.VmInstance()
-        try:
-            module = rt.VmModule.copy_buffer(instance, vmfb)
-            self._context = rt.VmContext(instance, [rt.create_hal_module(instance, hal_device), module])
-            self._function = module.lookup_function("step")
-        except Exception as error:
-            raise FleetError(f"IREE cannot load the program: {str(error).splitlines()[0]}") from None
+        self._function = vm.Function(vmfb, hal_device)
         torch.cuda.synchronize()
         self._views = [hal_device.from_dlpack_capsule(torch.utils.dlpack.to_dlpack(arena)) for arena in arenas]
 
@@ -150,15 +143,7 @@ class Call:
         _, _, _, inputs, output = self._arenas
         inputs[: self._host[0].numel()].copy_(self._host[0])
         self._torch.cuda.synchronize()  # torch's stream and IREE's know nothing of each other
-        arguments = self._rt.VmVariantList(7)
-        for view in self._views:
-            arguments.push_ref(view)
-        arguments.push_int(epoch)
-        arguments.push_int(steps)
-        try:
-            self._context.invoke(self._function, arguments, self._rt.VmVariantList(0))
-        except Exception as error:
-            raise FleetError(f"the step failed: {str(error).splitlines()[0]}") from None
+        self._function(self._views, epoch, steps)
         self._host[1].copy_(output[: self._host[1].numel()])
 
     def reset(self) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import cache, gpu, package
+from . import cache, gpu, package, vm
 from .errors import FleetError
 from .progress import stage
 
@@ -201,30 +201,16 @@ class _Call:
     def __init__(self, vmfb: bytes, arenas: Sequence[np.ndarray], hal_device: Any) -> None:
         import iree.runtime as rt
 
-        instance = rt.VmInstance()
-        try:
-            module = rt.VmModule.copy_buffer(instance, vmfb)
-            self._context = rt.VmContext(instance, [rt.create_hal_module(instance, hal_device), module])
-            self._function = module.lookup_function("step")
-        except Exception as error:
-            raise FleetError(f"IREE cannot load the program: {str(error).splitlines()[0]}") from None
+        self._function = vm.Function(vmfb, hal_device)
         self._keep = []
         memory = int(rt.MemoryType.HOST_LOCAL | rt.MemoryType.DEVICE_VISIBLE)
         usage = int(rt.BufferUsage.DEFAULT | rt.BufferUsage.MAPPING)
         for arena in arenas:
             buffer = hal_device.allocator.import_host_allocation(arena, memory_type=memory, allowed_usage=usage)
             self._keep.append(rt.HalBufferView(buffer, (arena.size,), int(rt.HalElementType.INT_8)))
-        self._list = rt.VmVariantList
 
     def __call__(self, epoch: int) -> None:
-        arguments = self._list(6)
-        for view in self._keep:
-            arguments.push_ref(view)
-        arguments.push_int(epoch)
-        try:
-            self._context.invoke(self._function, arguments, self._list(0))
-        except Exception as error:
-            raise FleetError(f"the step failed: {str(error).splitlines()[0]}") from None
+        self._function(self._keep, epoch)
 
 
 class Executable:
