@@ -534,22 +534,29 @@ struct AMDGPULowerContractions
   /// There is room in LDS for left sides.
   bool mayStage = false;
 
+  /// Where the body begins, `ask` asks for the head of its stream, if the walk has not.
+  void askFirst(Body &body, function_ref<void(Emitter &, Place &, const Contraction &, Value)> ask) {
+    if (body.isAsked)
+      return;
+    Contraction &first = body.contractions.front();
+    OpBuilder builder(body.loop ? body.loop.getOperation() : first.op.getOperation());
+    Emitter e(builder, first.op->getLoc(), getOperation());
+    Place place(e);
+    Value tile = body.loop ? Value(arith::DivUIOp::create(e.b, e.loc, body.loop.getLowerBound(), e.index(first.columns)))
+                           : tileOf(e, body, first, false);
+    ask(e, place, first, tile);
+  }
+
   /// The body's stream through a ring in LDS.
   void lowerFromLds(Body &body, int64_t most) {
     Workgroup workgroup = getWorkgroup(getOperation());
     int64_t waves = workgroup.waves(), group = body.group(waves), turn = 0;
     for (const Contraction &c : body.contractions)
       turn += c.rounds(waves);
-    if (!body.isAsked) {
-      Contraction &first = body.contractions.front();
-      OpBuilder builder(body.loop ? body.loop.getOperation() : first.op.getOperation());
-      Emitter e(builder, first.op->getLoc(), getOperation());
-      Place place(e);
+    askFirst(body, [&](Emitter &e, Place &place, const Contraction &first, Value tile) {
       LdsRing ring{e, body.slots, LdsRing::find(e, most, place.wave)};
-      Value tile = body.loop ? Value(arith::DivUIOp::create(e.b, e.loc, body.loop.getLowerBound(), e.index(first.columns)))
-                             : tileOf(e, body, first, false);
       e.loop(body.slots, 1, [&](Value slot) { ring.ask(place, first, tile, slot, slot); });
-    }
+    });
     if (body.isAsked)
       body.function->setAttr(kRingHead, IntegerAttr::get(IntegerType::get(&getContext(), 64), body.slots));
     int64_t before = 0;
@@ -591,24 +598,14 @@ struct AMDGPULowerContractions
   }
 
   void lower(Body &body) {
-    bool isAsked = body.isAsked;
     Value memory = body.function.front().addArgument(ringType(), body.function.getLoc());
     body.function.setFunctionType(
         FunctionType::get(&getContext(), body.function.front().getArgumentTypes(), {}));
-    if (!isAsked) {
-      Contraction &first = body.contractions.front();
-      OpBuilder builder(body.loop ? body.loop.getOperation() : first.op.getOperation());
-      Emitter e(builder, first.op->getLoc(), getOperation());
-      Place place(e);
+    askFirst(body, [&](Emitter &e, Place &place, const Contraction &first, Value tile) {
       Ring ring{e, memory};
-      Value tile = e.index(0);
-      if (body.loop)
-        tile = arith::DivUIOp::create(e.b, e.loc, body.loop.getLowerBound(), e.index(first.columns));
-      else
-        tile = tileOf(e, body, first, false);
       for (int64_t s = 0; s < first.held(e.workgroup.waves()); ++s)
         Lowering::ask(e, ring, place, first, tile, e.index(s), s);
-    }
+    });
     for (auto [i, c] : llvm::enumerate(body.contractions)) {
       OpBuilder builder(c.op);
       Emitter e(builder, c.op.getLoc(), getOperation());
