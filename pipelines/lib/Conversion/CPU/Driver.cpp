@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "../KernelTables.h"
 #include "Utils.h"
 
 #include "fleet/Conversion/Passes.h"
@@ -39,62 +40,14 @@ static void dropMemoryScopes(Operation *op) {
 }
 
 namespace {
-/// What the walk needs to know of the kernel.
-struct Kernel {
-  memref::GlobalOp deviceTasks, cuTasks, queues, waits, arrivals;
-  func::FuncOp dispatch;
-  int64_t counters, status, workers, chiplets, tasks;
-
-  int64_t workersOfChiplet() const { return workers / chiplets; }
-};
-
 struct CPUDriver : fleet::impl::CPUDriverBase<CPUDriver> {
   void runOnOperation() override;
-  FailureOr<Kernel> findKernel(gpu::GPUModuleOp module);
 };
-} // namespace
 
-FailureOr<Kernel> CPUDriver::findKernel(gpu::GPUModuleOp module) {
-  Kernel kernel;
-  auto table = [&](StringRef name, unsigned rank, memref::GlobalOp &global) -> LogicalResult {
-    global = module.lookupSymbol<memref::GlobalOp>(name);
-    if (global && global.getType().getRank() == rank && global.getType().hasStaticShape() &&
-        global.getType().getElementType().isInteger(32))
-      return success();
-    return module.emitError() << "expected a table @" << name << " of rank " << rank << " of i32";
-  };
-  if (failed(table("device_tasks", 2, kernel.deviceTasks)) ||
-      failed(table("cu_tasks", 2, kernel.cuTasks)) || failed(table("queues", 1, kernel.queues)) ||
-      failed(table("waits", 1, kernel.waits)) || failed(table("arrivals", 2, kernel.arrivals)))
-    return failure();
-  auto number = [&](StringRef name, int64_t &value) -> LogicalResult {
-    auto attr = module->getAttrOfType<IntegerAttr>(name);
-    if (!attr)
-      return module.emitError() << "expected the attribute '" << name << "' of i64";
-    value = attr.getInt();
-    return success();
-  };
-  if (failed(number("fleet.counters", kernel.counters)) ||
-      failed(number("fleet.status", kernel.status)))
-    return failure();
-  kernel.dispatch = module.lookupSymbol<func::FuncOp>("dispatch");
-  if (!kernel.dispatch || kernel.dispatch.getNumArguments() != 9)
-    return module.emitError("expected a function @dispatch of 9 arguments"), failure();
-  kernel.workers = kernel.queues.getType().getDimSize(0) - 1;
-  kernel.tasks = kernel.arrivals.getType().getDimSize(0);
-  kernel.chiplets = kernel.arrivals.getType().getDimSize(1);
-  if (kernel.chiplets < 1 || kernel.workers < 1 || kernel.workers % kernel.chiplets)
-    return module.emitError() << "expected workers to be a multiple of chiplets, found "
-                              << kernel.workers << " and " << kernel.chiplets,
-           failure();
-  return kernel;
-}
-
-namespace {
 /// Emits @fleet_step.
 struct Walk {
   Emitter &e;
-  const Kernel &kernel;
+  const KernelTables &kernel;
   Value params{}, state{}, work{}, input{}, output{}, epoch{};
   Value next{};                                                   // per worker: its next cu-task
   Value deviceTasks{}, cuTasks{}, queues{}, waits{}, arrivals{};  // tables
@@ -264,8 +217,8 @@ void CPUDriver::runOnOperation() {
   for (auto function : llvm::make_early_inc_range(gpuModule.getOps<gpu::GPUFuncOp>()))
     function.erase();
   dropMemoryScopes(gpuModule);
-  FailureOr<Kernel> kernel = findKernel(gpuModule);
-  if (failed(kernel))
+  KernelTables kernel;
+  if (failed(readTables(gpuModule, kernel)))
     return signalPassFailure();
 
   // The kernel becomes the module: the host's plan is for the packager alone.
@@ -278,7 +231,7 @@ void CPUDriver::runOnOperation() {
     op.moveBefore(module.getBody(), module.getBody()->end());
     if (auto function = dyn_cast<func::FuncOp>(op)) {
       function.setPrivate();
-      if (function != kernel->dispatch)
+      if (function != kernel.dispatch)
         function->setAttr("fleet.body", UnitAttr::get(&getContext()));
     }
   }
@@ -294,7 +247,7 @@ void CPUDriver::runOnOperation() {
   builder.setInsertionPointToStart(step.addEntryBlock());
   auto end = func::ReturnOp::create(builder, e.loc);
   builder.setInsertionPoint(end);
-  Walk walk{e, *kernel};
+  Walk walk{e, kernel};
   walk.params = step.getArgument(0);
   walk.state = step.getArgument(1);
   walk.work = step.getArgument(2);

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "../KernelTables.h"
 #include "Utils.h"
 
 #include "fleet/Conversion/GPUPasses.h"
@@ -29,11 +30,10 @@ static constexpr int64_t kStamps = 4;
 static constexpr StringRef kArenas[] = {"params", "state", "work", "input", "output"};
 
 namespace {
-struct Kernel {
+struct Kernel : KernelTables {
   gpu::GPUModuleOp module;
-  memref::GlobalOp deviceTasks, cuTasks, queues, waits, arrivals, producers;
-  func::FuncOp dispatch;
-  int64_t counters, scratch, scratchStride, status, workers, chiplets, tasks;
+  memref::GlobalOp producers;
+  int64_t scratch = 0, scratchStride = 0;
   /// One L2 for all: the counter of a task's only chiplet is that of the device.
   bool isFlat = false;
   /// The tables that a walk reads between an event and its task are in LDS, as
@@ -53,8 +53,6 @@ struct Kernel {
   int64_t tokens = 0, positions = 0, outRows = 0, ids = 0, history = 0, rows = 0;
   /// Where in the work arena each cu task leaves its stamps, if it does.
   std::optional<int64_t> stamps;
-
-  int64_t workersOfChiplet() const { return workers / chiplets; }
 };
 
 struct GPUDriver : fleet::impl::GPUDriverBase<GPUDriver> {
@@ -71,41 +69,11 @@ struct GPUDriver : fleet::impl::GPUDriverBase<GPUDriver> {
 FailureOr<Kernel> GPUDriver::findKernel(gpu::GPUModuleOp module) {
   Kernel kernel;
   kernel.module = module;
-  auto table = [&](StringRef name, unsigned rank, memref::GlobalOp &global) -> LogicalResult {
-    global = module.lookupSymbol<memref::GlobalOp>(name);
-    if (global && global.getType().getRank() == rank && global.getType().hasStaticShape() &&
-        global.getType().getElementType().isInteger(32))
-      return success();
-    return module.emitError() << "expected a table @" << name << " of rank " << rank << " of i32";
-  };
-  if (failed(table("device_tasks", 2, kernel.deviceTasks)) ||
-      failed(table("cu_tasks", 2, kernel.cuTasks)) || failed(table("queues", 1, kernel.queues)) ||
-      failed(table("waits", 1, kernel.waits)) || failed(table("arrivals", 2, kernel.arrivals)))
-    return failure();
-  auto number = [&](StringRef name, int64_t &value) -> LogicalResult {
-    auto attr = module->getAttrOfType<IntegerAttr>(name);
-    if (!attr)
-      return module.emitError() << "expected the attribute '" << name << "' of i64";
-    value = attr.getInt();
-    return success();
-  };
-  if (failed(number("fleet.counters", kernel.counters)) ||
-      failed(number("fleet.scratch", kernel.scratch)) ||
-      failed(number("fleet.scratch_stride", kernel.scratchStride)) ||
-      failed(number("fleet.status", kernel.status)))
+  if (failed(readTables(module, kernel)) || failed(readNumber(module, "fleet.scratch", kernel.scratch)) ||
+      failed(readNumber(module, "fleet.scratch_stride", kernel.scratchStride)))
     return failure();
   if (!isa_and_present<DenseIntElementsAttr>(kernel.arrivals.getInitialValue().value_or(nullptr)))
     return module.emitError("expected a table @arrivals with its values"), failure();
-  kernel.dispatch = module.lookupSymbol<func::FuncOp>("dispatch");
-  if (!kernel.dispatch || kernel.dispatch.isExternal() || kernel.dispatch.getNumArguments() != 9)
-    return module.emitError("expected a function @dispatch of 9 arguments"), failure();
-  kernel.workers = kernel.queues.getType().getDimSize(0) - 1;
-  kernel.tasks = kernel.arrivals.getType().getDimSize(0);
-  kernel.chiplets = kernel.arrivals.getType().getDimSize(1);
-  if (kernel.chiplets < 1 || kernel.workers < 1 || kernel.workers % kernel.chiplets)
-    return module.emitError() << "expected workers to be a multiple of chiplets, found "
-                              << kernel.workers << " and " << kernel.chiplets,
-           failure();
   return kernel;
 }
 

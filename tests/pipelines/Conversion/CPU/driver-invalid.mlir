@@ -95,5 +95,7 @@ gpu.module @fleet attributes {fleet.counters = 0 : i64, fleet.status = 0 : i64} 
   memref.global "private" constant @queues : memref<4xi32> = dense<0>
   memref.global "private" constant @waits : memref<1xi32> = dense<0>
   memref.global "private" constant @arrivals : memref<1x2xi32> = dense<0>
-  func.func private @dispatch(memref<?xi8>, memref<?xi8>, memref<?xi8>, memref<?xi8>, memref<?xi8>, index, index, index, index)
+  func.func private @dispatch(%a: memref<?xi8>, %b: memref<?xi8>, %c: memref<?xi8>, %d: memref<?xi8>, %e: memref<?xi8>, %f: index, %g: index, %h: index, %i: index) {
+    return
+  }
 }

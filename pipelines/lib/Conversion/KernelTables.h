@@ -1,0 +1,35 @@
+//===- KernelTables.h - What a driver reads of a kernel ---------*- C++ -*-===//
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef FLEET_LIB_CONVERSION_KERNELTABLES_H
+#define FLEET_LIB_CONVERSION_KERNELTABLES_H
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
+namespace mlir::fleet {
+
+/// What fleet-build-kernel leaves for a driver: the tables of the schedule, the
+/// function that runs tiles of a task, and where counters and status stand.
+struct KernelTables {
+  memref::GlobalOp deviceTasks, cuTasks, queues, waits, arrivals;
+  func::FuncOp dispatch;
+  int64_t counters = 0, status = 0, workers = 0, chiplets = 0, tasks = 0;
+
+  int64_t workersOfChiplet() const { return workers / chiplets; }
+};
+
+/// The integer attribute `name` of the kernel; an error where there is none.
+LogicalResult readNumber(gpu::GPUModuleOp module, StringRef name, int64_t &value);
+
+/// An error says what is missing.
+LogicalResult readTables(gpu::GPUModuleOp module, KernelTables &tables);
+
+} // namespace mlir::fleet
+
+#endif // FLEET_LIB_CONVERSION_KERNELTABLES_H
