@@ -22,12 +22,15 @@ struct KernelTables {
   int64_t counters = 0, status = 0, workers = 0, chiplets = 0, tasks = 0;
 
   int64_t workersOfChiplet() const { return workers / chiplets; }
+  static auto valuesOf(memref::GlobalOp table) {
+    return cast<DenseIntElementsAttr>(*table.getInitialValue()).getValues<int32_t>();
+  }
 };
 
 /// The integer attribute `name` of the kernel; an error where there is none.
 LogicalResult readNumber(gpu::GPUModuleOp module, StringRef name, int64_t &value);
 
-/// An error says what is missing.
+/// An error says what is missing, or which number of a table points to nothing.
 LogicalResult readTables(gpu::GPUModuleOp module, KernelTables &tables);
 
 } // namespace mlir::fleet

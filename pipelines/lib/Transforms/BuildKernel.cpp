@@ -25,6 +25,22 @@ namespace mlir::fleet {
 namespace {
 constexpr StringRef kArenas[] = {"params", "state", "work", "input", "output"};
 
+/// The number of bytes `name` of a dictionary, if there is one.
+std::optional<int64_t> findBytes(DictionaryAttr entries, StringRef name) {
+  auto bytes = entries ? entries.getAs<IntegerAttr>(name) : IntegerAttr();
+  return bytes && bytes.getInt() >= 0 ? std::optional(bytes.getInt()) : std::nullopt;
+}
+
+/// A body takes the buffers of its task, a range of tiles, and a scratch.
+LogicalResult requireBuffersOf(TaskOp task, func::FuncOp body) {
+  ArrayRef<Type> types = body.getArgumentTypes();
+  size_t operands = task.getOperands().size();
+  if (types.size() == operands + 3 && isa<MemRefType>(types.back()) &&
+      llvm::all_of(types.take_front(operands), llvm::IsaPred<MemRefType>))
+    return success();
+  return task.emitError("expected a body of ") << operands << " buffers, two indices and a scratch, found " << body.getFunctionType();
+}
+
 struct BuildKernel : impl::BuildKernelBase<BuildKernel> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
@@ -57,13 +73,22 @@ struct BuildKernel : impl::BuildKernelBase<BuildKernel> {
     auto hbm = MemoryScopeAttr::get(context, MemoryScope::Hbm);
     SmallVector<TaskOp> tasks(step.getOps<TaskOp>());
     int64_t count = tasks.size();
+    if (!count) {
+      step.emitError("expected a step of at least one task, found none");
+      return signalPassFailure();
+    }
 
     // A case is a body with the arenas of its operands: both are static there.
     // Where an operand has an instance for each chiplet, how far they are apart is static too.
     llvm::MapVector<std::tuple<StringRef, ArrayAttr, ArrayAttr>, int64_t> cases;
     int64_t operands = 0;
-    for (TaskOp task : tasks)
+    for (auto [place, task] : llvm::enumerate(tasks)) {
+      if (task.getId() != place) {
+        task.emitError("expected task ids in order, found ") << task.getId() << " at place " << place;
+        return signalPassFailure();
+      }
       operands = std::max<int64_t>(operands, task.getOperands().size());
+    }
     int64_t width = 3 + operands;
     std::vector<int32_t> deviceTasks, cuTasks, queues, waits, arrivals(count * chiplets);
     struct Cu {
@@ -81,7 +106,8 @@ struct BuildKernel : impl::BuildKernelBase<BuildKernel> {
       for (int64_t id : task.getWaits().value_or(ArrayRef<int64_t>()))
         published.set(id);
     for (TaskOp task : tasks) {
-      if (!requireBuffers(task) || !requireBody(module, task))
+      func::FuncOp body = requireBuffers(task) ? requireBody(module, task) : func::FuncOp();
+      if (!body || failed(requireBuffersOf(task, body)))
         return signalPassFailure();
       if (TraversalAttr traversal = task.getTraversalAttr(); traversal && traversal.getRows() && target.getBackend() != Backend::LLVM) {
         task.emitError("expected the traversal full_m, the only one of a ") << stringifyBackend(target.getBackend())
@@ -155,20 +181,22 @@ struct BuildKernel : impl::BuildKernelBase<BuildKernel> {
         scratch = std::max<int64_t>(scratch, llvm::alignTo(size.getInt(), kArenaAlignment));
 
     // Counters and, on targets whose lds is ordinary memory, scratch follow the activations.
-    auto arenas = cast<DictionaryAttr>(manifest.get("arenas"));
-    int64_t counters = cast<IntegerAttr>(arenas.get("work")).getInt();
+    auto arenas = manifest.getAs<DictionaryAttr>("arenas"), outputs = manifest.getAs<DictionaryAttr>("outputs");
+    std::optional<int64_t> counters = findBytes(arenas, "work");
+    std::optional<int64_t> status = findBytes(outputs ? outputs.getAs<DictionaryAttr>("status") : nullptr, "offset");
+    if (!counters || !status) {
+      module.emitError("expected a fleet.manifest with arenas.work and outputs.status.offset, numbers of bytes, found no ")
+          << (counters ? "outputs.status.offset" : "arenas.work");
+      return signalPassFailure();
+    }
     int64_t numCounters = count * (chiplets + 1);
-    int64_t scratchAt = llvm::alignTo(counters + 4 * numCounters, kArenaAlignment);
+    int64_t scratchAt = llvm::alignTo(*counters + 4 * numCounters, kArenaAlignment);
     int64_t workSize = scratchAt + scratch * chiplets * workers;
     auto number = [&](int64_t value) { return b.getI64IntegerAttr(value); };
     NamedAttrList newArenas(arenas);
     newArenas.set("work", number(workSize));
     NamedAttrList newManifest(manifest);
     newManifest.set("arenas", newArenas.getDictionary(context));
-    int64_t status =
-        cast<IntegerAttr>(
-            cast<DictionaryAttr>(cast<DictionaryAttr>(manifest.get("outputs")).get("status")).get("offset"))
-            .getInt();
     llvm::DenseSet<StringRef> bodies;
     for (TaskOp task : tasks)
       bodies.insert(task.getBody());
@@ -186,10 +214,10 @@ struct BuildKernel : impl::BuildKernelBase<BuildKernel> {
 
     b.setInsertionPointToEnd(module.getBody());
     auto kernel = gpu::GPUModuleOp::create(b, loc, "fleet");
-    kernel->setAttr("fleet.counters", number(counters));
+    kernel->setAttr("fleet.counters", number(*counters));
     kernel->setAttr("fleet.scratch", number(scratchAt));
     kernel->setAttr("fleet.scratch_stride", number(scratch));
-    kernel->setAttr("fleet.status", number(status));
+    kernel->setAttr("fleet.status", number(*status));
     kernel->setAttr("fleet.work_size", number(workSize));
     b.setInsertionPointToStart(&kernel.getBodyRegion().front());
     auto table = [&](StringRef name, std::vector<int32_t> &data, ArrayRef<int64_t> shape) -> MemRefType {
@@ -286,7 +314,7 @@ struct BuildKernel : impl::BuildKernelBase<BuildKernel> {
     auto asInt = [&](Value value) -> Value { return arith::IndexCastOp::create(b, loc, b.getI32Type(), value); };
     Value work = func.getArgument(2);
     auto counterType = MemRefType::get({numCounters}, b.getI32Type(), MemRefLayoutAttrInterface(), hbm);
-    Value events = memref::ViewOp::create(b, loc, counterType, work, constant(counters), ValueRange());
+    Value events = memref::ViewOp::create(b, loc, counterType, work, constant(*counters), ValueRange());
     Value devices = global("device_tasks", deviceType), cus = global("cu_tasks", cuType);
     Value queueTable = global("queues", queueType), waitTable = global("waits", waitType);
     Value arrivalTable = global("arrivals", arrivalType);

@@ -106,3 +106,116 @@ module attributes {fleet.manifest = {}, fleet.target = #fleet.target<"study", ba
     return
   }
 }
+
+// -----
+
+module attributes {fleet.manifest = {}, fleet.target = #fleet.target<"study", backend = llvm, chiplets = 1, workers = 1, lds = 1, l2 = 1, hbm_gbs = 1, tile = 16>} {
+  // expected-error @+1 {{expected a step of at least one task, found none}}
+  func.func @step() {
+    return
+  }
+}
+
+// -----
+
+module attributes {fleet.manifest = {}, fleet.target = #fleet.target<"study", backend = llvm, chiplets = 1, workers = 1, lds = 1, l2 = 1, hbm_gbs = 1, tile = 16>} {
+  func.func private @body(%x: memref<4xf32, #fleet.mem<hbm>>) attributes {fleet.body} {
+    return
+  }
+  func.func @step() {
+    %x = fleet.buffer "work" offset 0 : memref<4xf32, #fleet.mem<hbm>>
+    // expected-error @+1 {{expected task ids in order, found 3 at place 0}}
+    fleet.task 3 @body(%x) : (memref<4xf32, #fleet.mem<hbm>>) -> ()
+    return
+  }
+}
+
+// -----
+
+module attributes {fleet.manifest = {}, fleet.target = #fleet.target<"study", backend = llvm, chiplets = 1, workers = 1, lds = 1, l2 = 1, hbm_gbs = 1, tile = 16>} {
+  func.func private @body(%x: memref<4xf32, #fleet.mem<hbm>>) attributes {fleet.body} {
+    return
+  }
+  func.func @step() {
+    %x = fleet.buffer "work" offset 0 : memref<4xf32, #fleet.mem<hbm>>
+    // expected-error @+1 {{expected a body of 1 buffers, two indices and a scratch, found '(memref<4xf32, #fleet.mem<hbm>>) -> ()'}}
+    fleet.task 0 @body(%x) : (memref<4xf32, #fleet.mem<hbm>>) -> ()
+    return
+  }
+}
+
+// -----
+
+// expected-error @+1 {{expected a fleet.manifest with arenas.work and outputs.status.offset, numbers of bytes, found no arenas.work}}
+module attributes {fleet.manifest = {}, fleet.target = #fleet.target<"study", backend = llvm, chiplets = 1, workers = 1, lds = 1, l2 = 1, hbm_gbs = 1, tile = 16>} {
+  func.func private @body(%x: memref<4xf32, #fleet.mem<hbm>>, %lo: index, %hi: index, %scratch: memref<64xi8, #fleet.mem<lds>>) attributes {fleet.body} {
+    return
+  }
+  func.func @step() {
+    %x = fleet.buffer "work" offset 0 : memref<4xf32, #fleet.mem<hbm>>
+    fleet.task 0 @body(%x) partition <columns, tiles = 1, size = 16> waits [] : (memref<4xf32, #fleet.mem<hbm>>) -> () into {
+      fleet.chiplet_task on 0 tiles 0 to 1 into {
+        fleet.cu_task on 0 tiles 0 to 1
+      }
+    }
+    fleet.queue chiplet 0 worker 0 [0]
+    return
+  }
+}
+
+// -----
+
+// expected-error @+1 {{expected a fleet.manifest with arenas.work and outputs.status.offset, numbers of bytes, found no arenas.work}}
+module attributes {fleet.manifest = {arenas = {params = 64 : i64}}, fleet.target = #fleet.target<"study", backend = llvm, chiplets = 1, workers = 1, lds = 1, l2 = 1, hbm_gbs = 1, tile = 16>} {
+  func.func private @body(%x: memref<4xf32, #fleet.mem<hbm>>, %lo: index, %hi: index, %scratch: memref<64xi8, #fleet.mem<lds>>) attributes {fleet.body} {
+    return
+  }
+  func.func @step() {
+    %x = fleet.buffer "work" offset 0 : memref<4xf32, #fleet.mem<hbm>>
+    fleet.task 0 @body(%x) partition <columns, tiles = 1, size = 16> waits [] : (memref<4xf32, #fleet.mem<hbm>>) -> () into {
+      fleet.chiplet_task on 0 tiles 0 to 1 into {
+        fleet.cu_task on 0 tiles 0 to 1
+      }
+    }
+    fleet.queue chiplet 0 worker 0 [0]
+    return
+  }
+}
+
+// -----
+
+// expected-error @+1 {{expected a fleet.manifest with arenas.work and outputs.status.offset, numbers of bytes, found no outputs.status.offset}}
+module attributes {fleet.manifest = {arenas = {work = 64 : i64}}, fleet.target = #fleet.target<"study", backend = llvm, chiplets = 1, workers = 1, lds = 1, l2 = 1, hbm_gbs = 1, tile = 16>} {
+  func.func private @body(%x: memref<4xf32, #fleet.mem<hbm>>, %lo: index, %hi: index, %scratch: memref<64xi8, #fleet.mem<lds>>) attributes {fleet.body} {
+    return
+  }
+  func.func @step() {
+    %x = fleet.buffer "work" offset 0 : memref<4xf32, #fleet.mem<hbm>>
+    fleet.task 0 @body(%x) partition <columns, tiles = 1, size = 16> waits [] : (memref<4xf32, #fleet.mem<hbm>>) -> () into {
+      fleet.chiplet_task on 0 tiles 0 to 1 into {
+        fleet.cu_task on 0 tiles 0 to 1
+      }
+    }
+    fleet.queue chiplet 0 worker 0 [0]
+    return
+  }
+}
+
+// -----
+
+// expected-error @+1 {{expected a fleet.manifest with arenas.work and outputs.status.offset, numbers of bytes, found no outputs.status.offset}}
+module attributes {fleet.manifest = {arenas = {work = 64 : i64}, outputs = {status = {offset = "64"}}}, fleet.target = #fleet.target<"study", backend = llvm, chiplets = 1, workers = 1, lds = 1, l2 = 1, hbm_gbs = 1, tile = 16>} {
+  func.func private @body(%x: memref<4xf32, #fleet.mem<hbm>>, %lo: index, %hi: index, %scratch: memref<64xi8, #fleet.mem<lds>>) attributes {fleet.body} {
+    return
+  }
+  func.func @step() {
+    %x = fleet.buffer "work" offset 0 : memref<4xf32, #fleet.mem<hbm>>
+    fleet.task 0 @body(%x) partition <columns, tiles = 1, size = 16> waits [] : (memref<4xf32, #fleet.mem<hbm>>) -> () into {
+      fleet.chiplet_task on 0 tiles 0 to 1 into {
+        fleet.cu_task on 0 tiles 0 to 1
+      }
+    }
+    fleet.queue chiplet 0 worker 0 [0]
+    return
+  }
+}

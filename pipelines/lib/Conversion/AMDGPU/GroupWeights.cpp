@@ -31,6 +31,15 @@ static bool isGrouped(int64_t depth, int64_t columns, Type element) {
   return element.isBF16() && depth % kStep == 0 && columns % 16 == 0;
 }
 
+/// Whether an entry of the manifest's params says how a weight is packed.
+static bool isParam(Attribute entry) {
+  auto entries = dyn_cast<DictionaryAttr>(entry);
+  auto shape = entries ? entries.getAs<ArrayAttr>("shape") : ArrayAttr();
+  auto pack = entries ? entries.getAs<IntegerAttr>("pack") : IntegerAttr();
+  return shape && llvm::all_of(shape, llvm::IsaPred<IntegerAttr>) && pack && (!pack.getInt() || shape.size() >= 2) &&
+         entries.getAs<StringAttr>("dtype");
+}
+
 namespace {
 struct AMDGPUGroupWeights : fleet::impl::AMDGPUGroupWeightsBase<AMDGPUGroupWeights> {
   /// Rewrites what reads argument `weight` of a body.
@@ -95,6 +104,12 @@ struct AMDGPUGroupWeights : fleet::impl::AMDGPUGroupWeightsBase<AMDGPUGroupWeigh
       module.emitError("expected one gpu.module and a fleet.manifest");
       return signalPassFailure();
     }
+    auto known = manifest.getAs<ArrayAttr>("params");
+    if (!known || !llvm::all_of(known, isParam)) {
+      module.emitError("expected params with pack, shape and dtype in the fleet.manifest, found ")
+          << (known ? "one without" : "none");
+      return signalPassFailure();
+    }
     gpu::GPUModuleOp kernel = modules.front();
     auto dispatch = kernel.lookupSymbol<func::FuncOp>("dispatch");
     if (!dispatch) {
@@ -128,7 +143,7 @@ struct AMDGPUGroupWeights : fleet::impl::AMDGPUGroupWeightsBase<AMDGPUGroupWeigh
     // The loader follows the manifest.
     OpBuilder b(&getContext());
     SmallVector<Attribute> params;
-    for (auto entry : manifest.getAs<ArrayAttr>("params").getAsRange<DictionaryAttr>()) {
+    for (auto entry : known.getAsRange<DictionaryAttr>()) {
       int64_t pack = entry.getAs<IntegerAttr>("pack").getInt();
       auto shape = entry.getAs<ArrayAttr>("shape");
       Type element = entry.getAs<StringAttr>("dtype").getValue() == "bf16" ? Type(b.getBF16Type())

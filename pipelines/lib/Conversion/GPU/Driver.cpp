@@ -59,21 +59,22 @@ struct GPUDriver : fleet::impl::GPUDriverBase<GPUDriver> {
   using GPUDriverBase::GPUDriverBase;
 
   void runOnOperation() override;
-  FailureOr<Kernel> findKernel(gpu::GPUModuleOp module);
+  FailureOr<Kernel> findKernel(gpu::GPUModuleOp module, DictionaryAttr arenas);
   LogicalResult placeMemory(Kernel &kernel, DictionaryAttr arenas, int64_t lds);
   void addProducers(Kernel &kernel);
   LogicalResult planSteps(Kernel &kernel, DictionaryAttr &arenas);
 };
 } // namespace
 
-FailureOr<Kernel> GPUDriver::findKernel(gpu::GPUModuleOp module) {
+FailureOr<Kernel> GPUDriver::findKernel(gpu::GPUModuleOp module, DictionaryAttr arenas) {
   Kernel kernel;
   kernel.module = module;
   if (failed(readTables(module, kernel)) || failed(readNumber(module, "fleet.scratch", kernel.scratch)) ||
       failed(readNumber(module, "fleet.scratch_stride", kernel.scratchStride)))
     return failure();
-  if (!isa_and_present<DenseIntElementsAttr>(kernel.arrivals.getInitialValue().value_or(nullptr)))
-    return module.emitError("expected a table @arrivals with its values"), failure();
+  for (StringRef name : kArenas)
+    if (auto size = arenas.getAs<IntegerAttr>(name); !size || size.getInt() < 0)
+      return module.emitError() << "expected the size of the arena '" << name << "' in the manifest", failure();
   return kernel;
 }
 
@@ -100,11 +101,8 @@ LogicalResult GPUDriver::placeMemory(Kernel &kernel, DictionaryAttr arenas, int6
   func::FuncOp dispatch = kernel.dispatch;
   SmallVector<Type> types(dispatch.getArgumentTypes());
   for (auto [i, name] : llvm::enumerate(kArenas)) {
-    auto size = arenas.getAs<IntegerAttr>(name);
-    if (!size)
-      return kernel.module.emitError() << "expected the size of the arena '" << name
-                                       << "' in the manifest";
-    types[i] = MemRefType::get({std::max<int64_t>(size.getInt(), 1)},
+    int64_t size = arenas.getAs<IntegerAttr>(name).getInt();
+    types[i] = MemRefType::get({std::max<int64_t>(size, 1)},
                                IntegerType::get(context, 8), MemRefLayoutAttrInterface(),
                                space(gpu::AddressSpace::Global));
     dispatch.getArgument(i).setType(types[i]);
@@ -126,14 +124,11 @@ LogicalResult GPUDriver::placeMemory(Kernel &kernel, DictionaryAttr arenas, int6
 /// Whether a device task waits for the part of another on its own chiplet: -1 - t in @waits. The table
 /// of a kernel that waits for nothing has one entry that no task points to.
 static bool hasOwnWaits(Kernel &kernel) {
-  auto waits = dyn_cast_or_null<DenseIntElementsAttr>(kernel.waits.getInitialValue().value_or(nullptr));
-  auto tasks = dyn_cast_or_null<DenseIntElementsAttr>(kernel.deviceTasks.getInitialValue().value_or(nullptr));
-  if (!waits || !tasks)
-    return false;
+  auto waits = kernel.valuesOf(kernel.waits), tasks = kernel.valuesOf(kernel.deviceTasks);
   int64_t width = kernel.deviceTasks.getType().getDimSize(1);
   for (int64_t task = 0; task < kernel.tasks; ++task)
-    for (int64_t i = tasks.getValues<int32_t>()[task * width + 1]; i < tasks.getValues<int32_t>()[task * width + 2]; ++i)
-      if (waits.getValues<int32_t>()[i] < 0)
+    for (int64_t i = tasks[task * width + 1]; i < tasks[task * width + 2]; ++i)
+      if (waits[i] < 0)
         return true;
   return false;
 }
@@ -142,13 +137,13 @@ static bool hasOwnWaits(Kernel &kernel) {
 /// that takes part; with flat events one for each cu task.
 void GPUDriver::addProducers(Kernel &kernel) {
   OpBuilder builder(kernel.arrivals);
-  auto arrivals = cast<DenseIntElementsAttr>(*kernel.arrivals.getInitialValue()).getValues<int32_t>();
+  auto arrivals = kernel.valuesOf(kernel.arrivals);
   std::vector<int32_t> producers(kernel.tasks);
   for (auto [i, count] : llvm::enumerate(arrivals))
     producers[i / kernel.chiplets] += flatEvents ? count : count > 0;
   kernel.hasOwn = hasOwnWaits(kernel);
   if (kernel.hasOwn) {
-    auto waits = cast<DenseIntElementsAttr>(*kernel.waits.getInitialValue()).getValues<int32_t>();
+    auto waits = kernel.valuesOf(kernel.waits);
     llvm::BitVector published(kernel.tasks);
     published.set(kernel.tasks - 1); // what follows the step waits for its last task
     for (int32_t task : waits)
@@ -175,7 +170,7 @@ LogicalResult GPUDriver::planSteps(Kernel &kernel, DictionaryAttr &arenas) {
   auto manifest = module->getAttrOfType<DictionaryAttr>("fleet.manifest");
   auto inputs = manifest.getAs<DictionaryAttr>("inputs"), outputs = manifest.getAs<DictionaryAttr>("outputs");
   auto rows = manifest.getAs<IntegerAttr>("tokens"), outRows = manifest.getAs<IntegerAttr>("out_rows");
-  if (mostSteps <= 1 || !arenas.getAs<IntegerAttr>("output") || !inputs || !outputs || !rows || rows != outRows)
+  if (mostSteps <= 1 || !inputs || !outputs || !rows || rows != outRows)
     return success();
   auto place = [](DictionaryAttr entries, StringRef name) {
     auto entry = entries.getAs<DictionaryAttr>(name);
@@ -186,8 +181,7 @@ LogicalResult GPUDriver::planSteps(Kernel &kernel, DictionaryAttr &arenas) {
   if (std::min({kernel.tokens, kernel.positions, kernel.outRows, kernel.ids}) < 0)
     return module.emitError("expected tokens, positions, out_rows and ids with offsets in the manifest");
 
-  auto tasks = cast<DenseIntElementsAttr>(*kernel.deviceTasks.getInitialValue()).getValues<int32_t>();
-  auto waits = cast<DenseIntElementsAttr>(*kernel.waits.getInitialValue()).getValues<int32_t>();
+  auto tasks = kernel.valuesOf(kernel.deviceTasks), waits = kernel.valuesOf(kernel.waits);
   int64_t width = kernel.deviceTasks.getType().getDimSize(1);
   llvm::BitVector reached(kernel.tasks);
   SmallVector<int64_t> open = {kernel.tasks - 1};
@@ -202,11 +196,11 @@ LogicalResult GPUDriver::planSteps(Kernel &kernel, DictionaryAttr &arenas) {
   }
   // The tokens are fed where the last task ends: by the one worker that has it,
   // or by each worker its rows.
-  auto arrivals = cast<DenseIntElementsAttr>(*kernel.arrivals.getInitialValue()).getValues<int32_t>();
+  auto arrivals = kernel.valuesOf(kernel.arrivals);
   int64_t parts = 0;
   for (int64_t c = 0; c < kernel.chiplets; ++c)
     parts += arrivals[(kernel.tasks - 1) * kernel.chiplets + c];
-  auto cuTasks = cast<DenseIntElementsAttr>(*kernel.cuTasks.getInitialValue()).getValues<int32_t>();
+  auto cuTasks = kernel.valuesOf(kernel.cuTasks);
   int64_t tiles = 0;
   for (int64_t i = 0, n = kernel.cuTasks.getType().getDimSize(0); i < n; ++i)
     if (cuTasks[3 * i] == kernel.tasks - 1)
@@ -230,9 +224,8 @@ LogicalResult GPUDriver::planSteps(Kernel &kernel, DictionaryAttr &arenas) {
 }
 
 static void measureQueues(Kernel &kernel) {
-  auto queues = cast<DenseIntElementsAttr>(*kernel.queues.getInitialValue()).getValues<int32_t>();
   int32_t before = 0;
-  for (int32_t end : queues) {
+  for (int32_t end : kernel.valuesOf(kernel.queues)) {
     kernel.longest = std::max<int64_t>(kernel.longest, end - before);
     before = end;
   }
@@ -605,7 +598,7 @@ void GPUDriver::runOnOperation() {
   for (auto function : llvm::make_early_inc_range(gpuModule.getOps<gpu::GPUFuncOp>()))
     function.erase();
   setWorkgroup(gpuModule, {256, target.getBackend() == Backend::ROCDL ? 64 : 32});
-  FailureOr<Kernel> kernel = findKernel(gpuModule);
+  FailureOr<Kernel> kernel = findKernel(gpuModule, arenas);
   if (succeeded(kernel) && stamps) {
     // After everything else of the work arena, and the manifest says where.
     OpBuilder b(&getContext());

@@ -26,3 +26,24 @@ module attributes {fleet.manifest = {params = []}} {
     }
   }
 }
+
+// -----
+
+// expected-error @+1 {{expected params with pack, shape and dtype in the fleet.manifest, found none}}
+module attributes {fleet.manifest = {}} {
+  gpu.module @fleet {}
+}
+
+// -----
+
+// expected-error @+1 {{expected params with pack, shape and dtype in the fleet.manifest, found one without}}
+module attributes {fleet.manifest = {params = [{dtype = "bf16", pack = 16 : i64, shape = [32 : i64]}]}} {
+  gpu.module @fleet {}
+}
+
+// -----
+
+// expected-error @+1 {{expected params with pack, shape and dtype in the fleet.manifest, found one without}}
+module attributes {fleet.manifest = {params = [{pack = 16 : i64, shape = [32 : i64, 64 : i64]}]}} {
+  gpu.module @fleet {}
+}
