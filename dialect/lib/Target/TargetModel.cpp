@@ -38,3 +38,11 @@ TargetAttr mlir::fleet::getPredefinedTarget(MLIRContext *context, StringRef name
 }
 
 ArrayRef<StringRef> mlir::fleet::getPredefinedTargetNames() { return kNames; }
+
+WideLeft mlir::fleet::getWideLeft(Backend backend) {
+  // An mma of an NVIDIA GPU has 8 rows, and shared memory room for this much beside the ring of weights. Splitting
+  // deeper ones cost more time than the rest of what this does.
+  if (backend == Backend::NVVM)
+    return {4, 8192, 65536};
+  return {};
+}

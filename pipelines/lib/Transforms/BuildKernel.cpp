@@ -62,8 +62,8 @@ struct BuildKernel : impl::BuildKernelBase<BuildKernel> {
       return true;
     };
     if (refuse("scheduler", "dynamic", "the queues of a kernel are filled when it is compiled") ||
-        (target.getBackend() != Backend::LLVM && refuse("prefetch", "off", "a kernel always streams its weights ahead")) ||
-        refuse("events", "flat", "a kernel counts arrivals on the chiplet first"))
+        (target.getBackend() == Backend::ROCDL && refuse("prefetch", "off", "a kernel always streams its weights ahead")) ||
+        (target.getBackend() != Backend::NVVM && refuse("events", "flat", "a kernel counts arrivals on the chiplet first")))
       return signalPassFailure();
     SymbolTable symbols(module);
     OpBuilder b(&getContext());

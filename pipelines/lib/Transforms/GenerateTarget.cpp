@@ -8,6 +8,7 @@
 #include "Utils.h"
 
 #include "fleet/Transforms/Passes.h"
+#include "fleet/Transforms/Switches.h"
 
 #include "mlir/Dialect/AMDGPU/IR/AMDGPUDialect.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
@@ -48,7 +49,10 @@ struct GenerateTarget : impl::GenerateTargetBase<GenerateTarget> {
       pipeline = ("fleet-amdgpu-to-llvm{chipset=" + target.getName() + "}").str();
       break;
     case Backend::NVVM:
-      pipeline = "fleet-nvgpu-to-llvm";
+      pipeline = "fleet-nvgpu-to-llvm{prefetch=";
+      pipeline += getSwitch(getOperation(), "prefetch") == "on" ? "true" : "false";
+      pipeline += " flat-events=";
+      pipeline += getSwitch(getOperation(), "events") == "flat" ? "true}" : "false}";
       break;
     }
     OpPassManager pm(ModuleOp::getOperationName());

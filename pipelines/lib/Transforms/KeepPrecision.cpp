@@ -7,6 +7,7 @@
 
 #include "Utils.h"
 
+#include "fleet/Target/TargetModel.h"
 #include "fleet/Transforms/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -17,21 +18,45 @@ namespace mlir::fleet {
 #include "fleet/Transforms/Passes.h.inc"
 
 namespace {
+/// What the step's contractions take in f32 on the left of a weight in bf16. Where
+/// they take it, attention takes queries, keys and values in f32, too.
+WideLeft wideLeftOf(func::FuncOp func) {
+  auto target = func->getParentOfType<ModuleOp>()->getAttrOfType<TargetAttr>("fleet.target");
+  WideLeft wide = target ? getWideLeft(target.getBackend()) : WideLeft();
+  bool isFew = llvm::all_of(func.getOps<linalg::MatmulOp>(), [&](linalg::MatmulOp op) {
+    return cast<ShapedType>(op.getInputs()[0].getType()).getDimSize(0) <= wide.rows;
+  });
+  return isFew ? wide : WideLeft();
+}
+
+bool takesF32(linalg::MatmulOp op, WideLeft wide) {
+  auto left = cast<ShapedType>(op.getInputs()[0].getType());
+  auto right = cast<ShapedType>(op.getInputs()[1].getType());
+  return left.hasStaticShape() && right.getElementType().isBF16() && wide.takes(left.getDimSize(0), left.getDimSize(1));
+}
+
 /// True if every reader of `value` computes in f32 what it reads, and so takes
-/// it in f32 as well. Contractions, queries, keys and values want the storage type.
-bool takesF32(Value value) {
-  return llvm::all_of(value.getUses(), [](OpOperand &use) {
+/// it in f32 as well. Contractions, queries, keys and values want the storage type,
+/// unless they are `wide`.
+bool takesF32(Value value, WideLeft wide) {
+  return llvm::all_of(value.getUses(), [&](OpOperand &use) {
     Operation *user = use.getOwner();
     unsigned index = use.getOperandNumber();
     if (isElementwise(user))
       return cast<linalg::GenericOp>(user).isDpsInput(&use);
     if (isView(user))
-      return takesF32(user->getResult(0));
+      return takesF32(user->getResult(0), wide);
+    if (auto matmul = dyn_cast<linalg::MatmulOp>(user))
+      return index == 0 && takesF32(matmul, wide);
+    if (isa<AttentionOp>(user))
+      return index < 3 && wide.rows > 0;
     if (isa<RmsNormOp, LayerNormOp>(user))
       return index == 0;
     if (isa<RopeOp>(user))
       return index < 3;
-    return isa<GatherOp>(user) && index == 0 && takesF32(user->getResult(0));
+    // What is gathered is for the last contraction: no layer amplifies its rounding, and
+    // a worker would hold it in f32 twice.
+    return isa<GatherOp>(user) && index == 0 && takesF32(user->getResult(0), WideLeft());
   });
 }
 
@@ -87,9 +112,10 @@ struct KeepPrecision : impl::KeepPrecisionBase<KeepPrecision> {
     OpBuilder b(&getContext());
     Type f32 = b.getF32Type();
     for (auto func : getOperation().getOps<func::FuncOp>()) {
+      WideLeft wide = wideLeftOf(func);
       // A norm before a rotary embedding: rounded once, after both.
       func.walk([&](Operation *op) {
-        if (!isa<RmsNormOp, LayerNormOp>(op) || !takesF32(op->getResult(0)))
+        if (!isa<RmsNormOp, LayerNormOp, RopeOp, AttentionOp>(op) || !takesF32(op->getResult(0), wide))
           return;
         Value result = op->getResult(0);
         if (cast<RankedTensorType>(result.getType()).getElementTypeBitWidth() >= 32)
@@ -100,14 +126,14 @@ struct KeepPrecision : impl::KeepPrecisionBase<KeepPrecision> {
         retypeUsers(b, result, f32);
       });
       func.walk([&](linalg::GenericOp generic) {
-        if (!isElementwise(generic) || isStoredContraction(generic))
+        if (!isElementwise(generic) || (!wide.rows && isStoredContraction(generic)))
           return;
         Value result = generic.getResult(0);
         if (cast<RankedTensorType>(result.getType()).getElementTypeBitWidth() >= 32)
           return;
         auto yield = cast<linalg::YieldOp>(generic.getBody()->getTerminator());
         auto round = yield.getOperand(0).getDefiningOp<arith::TruncFOp>();
-        if (!round || round.getIn().getType() != f32 || !takesF32(result) ||
+        if (!round || round.getIn().getType() != f32 || !takesF32(result, wide) ||
             !generic.getRegionOutputArgs()[0].use_empty())
           return;
         b.setInsertionPoint(generic);
@@ -117,6 +143,17 @@ struct KeepPrecision : impl::KeepPrecisionBase<KeepPrecision> {
         result.setType(withElement(result.getType(), f32));
         retypeUsers(b, result, f32);
       });
+      // Their regions say which types are multiplied.
+      SmallVector<linalg::MatmulOp> widened;
+      for (auto matmul : func.getOps<linalg::MatmulOp>())
+        if (getElementTypeOrSelf(matmul.getInputs()[0]) != matmul.getBlock()->getArgument(0).getType())
+          widened.push_back(matmul);
+      for (linalg::MatmulOp matmul : widened) {
+        b.setInsertionPoint(matmul);
+        auto wider = linalg::MatmulOp::create(b, matmul.getLoc(), matmul.getInputs(), matmul.getOutputs());
+        matmul.replaceAllUsesWith(wider);
+        matmul.erase();
+      }
     }
     // What is rounded only to be widened again need not be rounded: canonicalisation
     // drops such pairs where both allow it.

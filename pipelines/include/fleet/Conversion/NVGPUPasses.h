@@ -31,6 +31,10 @@ struct NVGPUToLLVMOptions : PassPipelineOptions<NVGPUToLLVMOptions> {
                              llvm::cl::init(1 << 22)};
   Option<bool> stamps{*this, "stamps", llvm::cl::desc("leave cycle counts of every cu task in the work arena"),
                       llvm::cl::init(false)};
+  Option<bool> prefetch{*this, "prefetch", llvm::cl::desc("copy weights ahead of the events; false is to compare"),
+                        llvm::cl::init(true)};
+  Option<bool> flatEvents{*this, "flat-events", llvm::cl::desc("to compare: every cu task tells the device, not only a chiplet's last one"),
+                          llvm::cl::init(false)};
 };
 
 /// The kernel phase to the LLVM dialect, for NVIDIA GPUs.

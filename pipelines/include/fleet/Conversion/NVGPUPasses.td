@@ -7,7 +7,7 @@ def NVGPUStreamWeights : Pass<"fleet-nvgpu-stream-weights", "::mlir::gpu::GPUMod
   let summary = "one warp copies the weights of all queued tasks into a ring, ahead of the events";
   let description = [{
     Weights do not depend on activations. Input: the persistent kernel of
-    `fleet-gpu-driver`, bodies with linalg.matmul of bf16 whose right side is a
+    `fleet-gpu-driver`, bodies with linalg.matmul by bf16 whose right side is a
     tile of 16 columns of a parameter, read once for each tile of the body's
     loop. Output: one more warp, whose first thread walks the same queue, waits
     for no event and copies these tiles by `cp.async.bulk` into a ring in shared
@@ -17,12 +17,15 @@ def NVGPUStreamWeights : Pass<"fleet-nvgpu-stream-weights", "::mlir::gpu::GPUMod
     the caches that `fleet.caches` on its body names. With more than 4 rows tiles are
     streamed in the order in which they are computed together (`fleet.many_rows`),
     and slots are a multiple of the warps. Fails where there is no room for a slot a
-    warp and 4 more, with many rows for two slots a warp.
+    warp and 4 more, with many rows for two slots a warp. Without `prefetch` the warp
+    asks for nothing of a task before its workgroup calls @dispatch for it.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::fleet::FleetDialect",
                            "::mlir::gpu::GPUDialect", "::mlir::LLVM::LLVMDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::NVVM::NVVMDialect",
                            "::mlir::scf::SCFDialect"];
+  let options = [Option<"prefetch", "prefetch", "bool", "true",
+                        "to compare: false makes the copies of a task wait for its events">];
 }
 
 def NVGPULowerContractions : Pass<"fleet-nvgpu-lower-contractions", "::mlir::gpu::GPUModuleOp"> {
@@ -31,7 +34,9 @@ def NVGPULowerContractions : Pass<"fleet-nvgpu-lower-contractions", "::mlir::gpu
     Input: linalg.matmul of bf16 memrefs of static shape with an f32 accumulator,
     16 columns, contracted dimension a multiple of 16. Output: mma m16n8k16 with
     the weights as left side; warps take the contracted dimension in turn and add
-    their partial sums through shared memory in a fixed order. Streamed weights
+    their partial sums through shared memory in a fixed order. With at most 4 rows
+    the activations may be f32, at most 64 KB: they come to shared memory as bf16 and
+    what rounding to it leaves, and both have rows of one mma. Streamed weights
     are read from the ring by ldmatrix. Other contractions are left to the loops.
     Ends with a barrier.
   }];

@@ -112,7 +112,7 @@ LogicalResult GPUDriver::placeMemory(Kernel &kernel, DictionaryAttr arenas, int6
   OpBuilder builder(dispatch.getBody());
   Emitter e(builder, dispatch.getLoc(), kernel.module);
   Value scratch =
-      e.shared("scratch", inWorkgroupMemory({kernel.scratchStride}, builder.getI8Type()));
+      e.shared(kScratchBuffer, inWorkgroupMemory({kernel.scratchStride}, builder.getI8Type()));
   dispatch.walk([&](memref::MemorySpaceCastOp cast) {
     builder.setInsertionPoint(cast);
     cast.replaceAllUsesWith(cpu::viewAt(e, scratch, 0, llvm::cast<MemRefType>(cast.getType())));

@@ -102,6 +102,8 @@ void pollForEvent(Emitter &e, WaitOp op, const Poll &poll);
 /// The LDS buffer for what one body needs beside its scratch: nothing of it
 /// outlives the body, so that all bodies have it at the same place.
 constexpr StringRef kBodyBuffer = "body";
+/// That for the scratch of bodies.
+constexpr StringRef kScratchBuffer = "scratch";
 
 /// `type` in LDS.
 MemRefType inWorkgroupMemory(ArrayRef<int64_t> shape, Type element);

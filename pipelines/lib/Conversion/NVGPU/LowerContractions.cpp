@@ -10,6 +10,10 @@
 #include "fleet/Conversion/NVGPUPasses.h"
 #include "fleet/IR/Fleet.h"
 
+#include "mlir/IR/Matchers.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
 namespace mlir::fleet {
 #define GEN_PASS_DEF_NVGPULOWERCONTRACTIONS
 #include "fleet/Conversion/NVGPUPasses.h.inc"
@@ -20,32 +24,131 @@ using namespace mlir::fleet;
 using namespace mlir::fleet::gpugen;
 using namespace mlir::fleet::nv;
 
-/// Brings a left side that stands in global memory to shared memory, once for
-/// all tiles of the loop around.
-static void stage(Emitter &e, linalg::MatmulOp op, Contraction &c) {
-  auto loop = op->getParentOfType<scf::ForOp>();
-  if (!c.stagedBytes() || !loop || !loop.isDefinedOutsideOfLoop(c.lhs))
+namespace {
+/// The left sides that a body has in shared memory, by the place in front of which
+/// they were brought there, and the bytes behind its scratch that they take.
+struct StagedLefts {
+  llvm::DenseMap<std::pair<Value, Operation *>, Value> buffers;
+  int64_t bytes = 0;
+};
+} // namespace
+
+/// store(i, load(i)) for i in [0, count), spread over the threads.
+static void copyInTurn(Emitter &e, int64_t count, function_ref<Value(Value)> load,
+                       function_ref<void(Value, Value)> store) {
+  // So many loads wait for nothing but each other.
+  constexpr int64_t kAtOnce = 6, kMost = 16;
+  int64_t threads = e.workgroup.threads;
+  if (count % threads || count / threads > kMost) {
+    e.forThreads(count, [&](Value i) { store(i, load(i)); });
     return;
-  OpBuilder::InsertionGuard guard(e.b);
-  e.b.setInsertionPoint(loop);
+  }
+  for (int64_t done = 0; done < count; done += kAtOnce * threads) {
+    SmallVector<Value> at, loaded;
+    for (int64_t i = done; i < std::min(done + kAtOnce * threads, count); i += threads) {
+      at.push_back(e.addIndex(e.thread(), i));
+      loaded.push_back(load(at.back()));
+    }
+    for (auto [i, value] : llvm::zip_equal(at, loaded))
+      store(i, value);
+  }
+}
+
+/// `value` as high parts, in bf16, and what is left of them, in bf16.
+static std::pair<Value, Value> splitWide(Emitter &e, Value value) {
   Type bf16 = e.b.getBF16Type();
-  Value staged = e.shared(kBodyBuffer, inWorkgroupMemory({c.rows, c.depth}, bf16));
+  Value high = e.round(value, bf16);
+  return {high, e.round(e.sub(value, e.widen(high)), bf16)};
+}
+
+/// A wide left side of which each thread splits what it has loaded where it stands.
+static Value splitInPlace(Emitter &e, const Contraction &c) {
+  auto view = c.lhs.getDefiningOp<memref::ViewOp>();
+  auto type = inWorkgroupMemory({c.rows, 2 * c.depth}, e.b.getBF16Type());
+  Value split = memref::ViewOp::create(e.b, e.loc, type, view.getSource(), view.getByteShift(), ValueRange());
+  e.forThreads(c.rows * c.depth / kBlock, [&](Value i) {
+    SmallVector<Value> at = e.delinearize(i, {c.rows, c.depth / kBlock});
+    Value row = at[0], from = e.mulIndex(at[1], kBlock), to = e.mulIndex(at[1], 2 * kBlock);
+    auto [high, rest] = splitWide(e, e.loadRaw(c.lhs, {row, from}, kBlock));
+    e.storeRaw(high, split, {row, to});
+    e.storeRaw(rest, split, {row, e.addIndex(to, kBlock)});
+  });
+  return split;
+}
+
+static Value copySplit(Emitter &e, const Contraction &c, int64_t behind) {
+  Type bf16 = e.b.getBF16Type();
+  Value split = besideScratch(e, behind, inWorkgroupMemory({c.rows, 2 * c.depth + kWidePadding}, bf16));
+  constexpr int64_t kHalf = kBlock / 2;
+  auto pointOf = [&](Value i) { return e.delinearize(i, {c.rows, c.depth / kBlock, 2}); };
+  auto load = [&](Value i) {
+    SmallVector<Value> at = pointOf(i);
+    return e.loadRaw(c.lhs, {at[0], e.addIndex(e.mulIndex(at[1], kBlock), e.mulIndex(at[2], kHalf))}, kHalf);
+  };
+  auto store = [&](Value i, Value four) {
+    SmallVector<Value> at = pointOf(i);
+    Value to = e.addIndex(e.mulIndex(at[1], 2 * kBlock), e.mulIndex(at[2], kHalf));
+    auto [high, rest] = splitWide(e, four);
+    e.storeRaw(high, split, {at[0], to});
+    e.storeRaw(rest, split, {at[0], e.addIndex(to, kBlock)});
+  };
+  copyInTurn(e, c.rows * c.depth / kHalf, load, store);
+  return split;
+}
+
+static Value copyAsIs(Emitter &e, const Contraction &c, int64_t behind) {
+  Value staged = besideScratch(e, behind, inWorkgroupMemory({c.rows, c.depth}, e.b.getBF16Type()));
   constexpr int64_t kWide = 8;
-  e.forThreads(c.rows * c.depth / kWide, [&](Value i) {
+  auto pointOf = [&](Value i) {
     SmallVector<Value> at = e.delinearize(i, {c.rows, c.depth / kWide});
     at[1] = e.mulIndex(at[1], kWide);
-    e.storeRaw(e.loadRaw(c.lhs, at, kWide), staged, at);
-  });
-  e.barrier();
-  c.lhs = staged;
+    return at;
+  };
+  copyInTurn(
+      e, c.rows * c.depth / kWide, [&](Value i) { return e.loadRaw(c.lhs, pointOf(i), kWide); },
+      [&](Value i, Value eight) { e.storeRaw(eight, staged, pointOf(i)); });
+  return staged;
+}
+
+/// Brings a left side to shared memory, once for all tiles of the loop around.
+static void stage(Emitter &e, linalg::MatmulOp op, Contraction &c, StagedLefts &lefts) {
+  std::optional<Staging> staging = findStaging(op, c);
+  if (!staging)
+    return;
+  auto [it, inserted] = lefts.buffers.try_emplace({c.lhs, staging->place});
+  if (inserted) {
+    OpBuilder::InsertionGuard guard(e.b);
+    e.b.setInsertionPoint(staging->place);
+    if (!c.isWide)
+      it->second = copyAsIs(e, c, lefts.bytes);
+    else
+      it->second = staging->bytes ? copySplit(e, c, lefts.bytes) : splitInPlace(e, c);
+    lefts.bytes += llvm::alignTo(staging->bytes, kSharedAlignment);
+    e.barrier();
+  }
+  c.lhs = it->second;
+}
+
+/// Erases the op that makes `out`, the accumulator of `op`, zero, if it comes just before.
+static bool takeZero(linalg::MatmulOp op, Value out) {
+  Operation *before = op->getPrevNode();
+  while (before && isMemoryEffectFree(before))
+    before = before->getPrevNode();
+  auto fill = dyn_cast_or_null<linalg::FillOp>(before);
+  if (!fill || fill.getOutputs()[0] != out || !matchPattern(fill.value(), m_AnyZeroFloat()))
+    return false;
+  fill.erase();
+  return true;
 }
 
 /// The tile's columns are the rows of the mma, so that 16 of them need no
 /// padding, and rows of activations its columns, padded to 8. Warps take slots of
 /// the ring, or steps of the contracted dimension, in turn; their partial sums
-/// are added in order.
-static void lower(Emitter &e, linalg::MatmulOp op, Contraction c, std::optional<int64_t> slots) {
-  stage(e, op, c);
+/// are added in order. Of a wide left side the high parts are rows 0 to 3, what is left of
+/// them rows 4 to 7.
+static void lower(Emitter &e, linalg::MatmulOp op, Contraction c, std::optional<int64_t> slots, StagedLefts &lefts) {
+  stage(e, op, c, lefts);
+  bool isZero = takeZero(op, c.out);
   int64_t waves = e.workgroup.waves(), blocks = c.rowBlocks();
   Value wave = e.wave(), lane = e.lane();
   auto rem = [&](Value x, int64_t y) -> Value { return arith::RemUIOp::create(e.b, e.loc, x, e.index(y)); };
@@ -57,9 +160,10 @@ static void lower(Emitter &e, linalg::MatmulOp op, Contraction c, std::optional<
   Value laneOffset = e.addIndex(e.mulIndex(matrixRow, kColumns * 2), e.mulIndex(matrixHalf, 16));
   // Rows past the end repeat the last one; their results are not stored.
   SmallVector<Value> rows;
+  constexpr int64_t kWideRows = kRows / 2;
   for (int64_t n = 0; n < blocks; ++n) {
-    Value row = e.addIndex(group, n * kRows);
-    if ((n + 1) * kRows > c.rows)
+    Value row = c.isWide ? rem(group, kWideRows) : e.addIndex(group, n * kRows);
+    if ((n + 1) * (c.isWide ? kWideRows : kRows) > c.rows)
       row = arith::MinUIOp::create(e.b, e.loc, row, e.index(c.rows - 1));
     rows.push_back(row);
   }
@@ -69,11 +173,14 @@ static void lower(Emitter &e, linalg::MatmulOp op, Contraction c, std::optional<
     Value bits = vector::BitCastOp::create(e.b, e.loc, VectorType::get({1}, i32), two);
     return vector::ExtractOp::create(e.b, e.loc, bits, int64_t(0));
   };
+  // Elements of the left side that stand for one contracted element.
+  int64_t parts = c.isWide ? 2 : 1;
+  Value inStep = c.isWide ? e.addIndex(inGroup, e.mulIndex(quotient(group, kWideRows), kBlock)) : inGroup;
   auto stepOf = [&](Value depth, ArrayRef<Value> left, ValueRange sums) {
     SmallVector<Value> next;
-    Value at = e.addIndex(depth, inGroup);
+    Value at = e.addIndex(c.isWide ? e.mulIndex(depth, parts) : depth, inStep);
     for (int64_t n = 0; n < blocks; ++n) {
-      SmallVector<Value> right = {pair(rows[n], at), pair(rows[n], e.addIndex(at, 8))};
+      SmallVector<Value> right = {pair(rows[n], at), pair(rows[n], e.addIndex(at, parts * kDepth / 2))};
       SmallVector<Value> sum(sums.slice(4 * n, 4));
       llvm::append_range(next, multiply(e, left, right, sum));
     }
@@ -145,6 +252,11 @@ static void lower(Emitter &e, linalg::MatmulOp op, Contraction c, std::optional<
                   });
   }
 
+  // Row r + 4 is another lane's.
+  if (c.isWide)
+    for (int64_t i = 0; i < 4; ++i)
+      if (i % 2 < c.rows)
+        sums[i] = e.add(sums[i], e.shuffleXor(sums[i], kWideRows / 2));
   Value partial = e.shared("partial", inWorkgroupMemory({waves, c.rows, kColumns}, e.b.getF32Type()));
   for (int64_t n = 0; n < blocks; ++n)
     for (int64_t i = 0; i < 4; ++i) {
@@ -161,9 +273,11 @@ static void lower(Emitter &e, linalg::MatmulOp op, Contraction c, std::optional<
   e.barrier();
   e.forThreads(c.rows * kColumns, [&](Value i) {
     SmallVector<Value> at = e.delinearize(i, {c.rows, kColumns});
-    Value sum = e.load(c.out, at);
-    for (int64_t w = 0; w < waves; ++w)
-      sum = e.add(sum, e.load(partial, {e.index(w), at[0], at[1]}));
+    Value sum = isZero ? Value() : e.load(c.out, at);
+    for (int64_t w = 0; w < waves; ++w) {
+      Value own = e.load(partial, {e.index(w), at[0], at[1]});
+      sum = sum ? e.add(sum, own) : own;
+    }
     memref::StoreOp::create(e.b, e.loc, sum, c.out, at);
   });
   e.barrier();
@@ -173,15 +287,16 @@ namespace {
 struct NVGPULowerContractions : mlir::fleet::impl::NVGPULowerContractionsBase<NVGPULowerContractions> {
   void runOnOperation() override {
     auto slots = getOperation()->getAttrOfType<IntegerAttr>(kSlots);
-    if (slots && getOperation()->hasAttr(kManyRowsMarker))
+    if (auto groups = getOperation()->getAttrOfType<IntegerAttr>(kRowGroups); slots && groups)
       for (auto body : getOperation().getOps<func::FuncOp>())
         if (std::optional<TileLoop> loop = matchTileLoop(body); loop && loop->loop->hasAttr(kTogether)) {
           OpBuilder builder(loop->loop);
           Emitter e(builder, loop->loop.getLoc(), getOperation());
-          lowerTogether(e, *loop, slots.getInt());
+          lowerTogether(e, *loop, slots.getInt(), groups.getInt());
         }
     SmallVector<linalg::MatmulOp> ops;
     getOperation()->walk([&](linalg::MatmulOp op) { ops.push_back(op); });
+    llvm::DenseMap<Operation *, StagedLefts> lefts;
     for (linalg::MatmulOp op : ops) {
       std::optional<Contraction> contraction = matchContraction(op);
       if (!contraction)
@@ -189,7 +304,8 @@ struct NVGPULowerContractions : mlir::fleet::impl::NVGPULowerContractionsBase<NV
       OpBuilder builder(op);
       Emitter e(builder, op.getLoc(), getOperation());
       bool isStreamed = op->hasAttr(kStreamed);
-      lower(e, op, *contraction, isStreamed && slots ? std::optional(slots.getInt()) : std::nullopt);
+      lower(e, op, *contraction, isStreamed && slots ? std::optional(slots.getInt()) : std::nullopt,
+            lefts[op->getParentOfType<FunctionOpInterface>()]);
       op.erase();
     }
   }

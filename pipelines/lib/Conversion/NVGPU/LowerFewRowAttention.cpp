@@ -213,7 +213,7 @@ void Lowering::placeBuffers() {
   std::pair<int64_t, MemRefType> p;
   if (members > 1)
     p = place({waves, group, size + kAttentionExtra}, f32);
-  Value all = e.shared(kBodyBuffer, inWorkgroupMemory({bytes}, e.b.getI8Type()));
+  Value all = besideScratch(e, 0, inWorkgroupMemory({bytes}, e.b.getI8Type()));
   auto view = [&](std::pair<int64_t, MemRefType> at) { return cpu::viewAt(e, all, at.first, at.second); };
   queries = view(q), newest = view(own);
   if (members > 1)

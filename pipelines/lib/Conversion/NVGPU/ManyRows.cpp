@@ -15,8 +15,6 @@ using namespace mlir::fleet;
 using namespace mlir::fleet::gpugen;
 using namespace mlir::fleet::nv;
 
-/// Rows of activations that a warp holds a chunk of in registers.
-static constexpr int64_t kMostRows = 16;
 /// Registers of a lane for sums and the chunk of activations: a third warp on one of
 /// a multiprocessor's four register files leaves each 168.
 static constexpr int64_t kMostHeld = 112;
@@ -28,9 +26,13 @@ static constexpr int64_t kWide = 8;
 /// Contracted elements of one such load of a warp.
 static constexpr int64_t kLoad = 4 * kWide;
 
-/// Blocks of rows that a warp takes at once, and how often it does so with a chunk.
-static int64_t blocksAtOnce(int64_t rows) { return llvm::divideCeil(std::min(rows, kMostRows), kRows); }
-static int64_t partsOf(int64_t rows) { return llvm::divideCeil(rows, blocksAtOnce(rows) * kRows); }
+/// Blocks of rows of one of `groups` warps.
+static int64_t blocksOf(int64_t rows, int64_t groups) { return llvm::divideCeil(rows, groups * kRows); }
+
+std::optional<int64_t> nv::rowGroups(int64_t rows, int64_t waves) {
+  int64_t groups = llvm::PowerOf2Ceil(llvm::divideCeil(rows, kRowsOfWarp));
+  return waves % groups ? std::nullopt : std::optional(groups);
+}
 
 std::optional<TileLoop> nv::matchTileLoop(func::FuncOp body) {
   std::optional<TileLoop> found;
@@ -46,19 +48,13 @@ std::optional<TileLoop> nv::matchTileLoop(func::FuncOp body) {
              found->first.lhs == contraction->lhs && contraction->depth % kLoad == 0;
     found->ops.push_back(op);
   });
-  // The matrices of one chunk must fit a warp's part of the ring.
-  if (found && partsOf(found->first.rows) > 1)
-    isOne &= found->ops.size() <= kSlotsOfWarp;
   return isOne ? found : std::nullopt;
 }
 
-int64_t nv::tilesTogether(const TileLoop &loop, int64_t tiles) {
-  int64_t blocks = blocksAtOnce(loop.first.rows), parts = partsOf(loop.first.rows);
-  int64_t sums = 4 * blocks * parts * loop.ops.size(), chunk = blocks * kRows * kDeep * 2 / 4 / 32;
+int64_t nv::tilesTogether(const TileLoop &loop, int64_t groups, int64_t tiles) {
+  int64_t blocks = blocksOf(loop.first.rows, groups);
+  int64_t sums = 4 * blocks * loop.ops.size(), chunk = blocks * kRows * kDeep * 2 / 4 / 32;
   int64_t most = std::min((kMostHeld - chunk) / sums, kMostTogether);
-  // All tiles of a chunk stay until the last part of the rows is done with them.
-  if (parts > 1)
-    most = std::min(most, kSlotsOfWarp / static_cast<int64_t>(loop.ops.size()));
   return std::clamp(most, int64_t(1), std::max<int64_t>(tiles, 1));
 }
 
@@ -66,14 +62,15 @@ namespace {
 struct Together {
   Emitter &e;
   TileLoop &tiles;
-  int64_t slots, together;
+  int64_t slots, groups, together;
   Contraction &c = tiles.first;
-  int64_t streams = tiles.ops.size(), turns = e.workgroup.waves();
-  int64_t blocks = blocksAtOnce(c.rows), parts = partsOf(c.rows);
+  int64_t streams = tiles.ops.size(), turns = e.workgroup.waves() / groups;
+  int64_t blocks = blocksOf(c.rows, groups);
   int64_t chunks = llvm::divideCeil(c.depth, kDeep);
   /// Some warp's last chunk is not whole.
   bool isRagged = c.depth % (kDeep * turns) != 0;
-  Value lane = e.lane(), turn{}, inGroup{}, group{}, laneOffset{};
+  /// Of the warp: its turn and its first row; of the lane: its place in an mma.
+  Value turn{}, firstRow{}, lane = e.lane(), inGroup{}, group{}, laneOffset{};
 
   Value rem(Value x, int64_t y) { return arith::RemUIOp::create(e.b, e.loc, x, e.index(y)); }
   Value quotient(Value x, int64_t y) { return arith::DivUIOp::create(e.b, e.loc, x, e.index(y)); }
@@ -95,7 +92,8 @@ struct Together {
   /// and weights by an address a lane. Odd lanes swap their two pairs, so that
   /// the 8 rows of weights of a matrix begin in different banks, as far as they can.
   void begin() {
-    turn = e.wave();
+    turn = rem(e.wave(), turns);
+    firstRow = e.mulIndex(quotient(e.wave(), turns), blocks * kRows);
     group = quotient(lane, 4), inGroup = rem(lane, 4);
     Value position = rem(lane, 8), high = quotient(lane, 16), half = rem(quotient(lane, 8), 2);
     Value t = quotient(position, 2);
@@ -105,14 +103,13 @@ struct Together {
   }
 
   /// A chunk of activations: words of two elements, [load][step of it][block][2].
-  SmallVector<Value> loadChunk(Value chunk, int64_t part) {
+  SmallVector<Value> loadChunk(Value chunk) {
     Type i32 = e.b.getI32Type();
     SmallVector<Value> pairs(kDeep / kLoad * 2 * blocks * 2);
     for (int64_t n = 0; n < blocks; ++n) {
       // Rows past the end repeat the last one; their results are not stored.
-      int64_t first = (part * blocks + n) * kRows;
-      Value row = e.addIndex(group, first);
-      if (first + kRows > c.rows)
+      Value row = e.addIndex(e.addIndex(firstRow, group), n * kRows);
+      if (c.rows % (groups * blocks * kRows))
         row = atMost(row, c.rows - 1);
       for (int64_t q = 0; q < kDeep / kLoad; ++q) {
         Value at = e.addIndex(e.mulIndex(chunk, kDeep), q * kLoad);
@@ -169,12 +166,12 @@ struct Together {
   void emit() {
     begin();
     scf::ForOp loop = tiles.loop;
-    int64_t perTurn = slots / turns, perPart = 4 * blocks;
-    auto sumsOf = [&](ArrayRef<Value> all, int64_t at) { return all.slice(at, perPart); };
+    int64_t perTurn = slots / turns, perStream = 4 * blocks;
+    auto sumsOf = [&](ArrayRef<Value> all, int64_t at) { return all.slice(at, perStream); };
     Type i32 = e.b.getI32Type();
     Ring ring{e, slots};
     Value data = ring.data();
-    Value positions = e.shared("ring_position", inWorkgroupMemory({turns}, i32));
+    Value positions = e.shared("ring_position", inWorkgroupMemory({e.workgroup.waves()}, i32));
     Value size = loop.getStep(), last = loop.getUpperBound();
     auto passes = scf::ForOp::create(e.b, e.loc, loop.getLowerBound(), last,
                                      arith::MulIOp::create(e.b, e.loc, size, e.index(together)), ValueRange());
@@ -185,55 +182,48 @@ struct Together {
       at.push_back(e.addIndex(passes.getInductionVar(), arith::MulIOp::create(e.b, e.loc, size, e.index(j))));
       exists.push_back(less(at[j], last));
     }
-    // Carried: the position in the ring, the sums [tile][stream][part][block][4], and
-    // the chunk of activations, loaded one round ahead if there are registers for two.
+    // Carried: the position in the ring, the sums [tile][stream][block][4], and the
+    // chunk of activations, loaded one round ahead if there are registers for two.
     bool isAhead = blocks == 1 && chunks > turns;
-    int64_t perStream = parts * perPart, perTile = streams * perStream;
+    int64_t perTile = streams * perStream;
     size_t count = together * perTile;
-    SmallVector<Value> state = {e.toIndex(e.load(positions, turn))};
+    SmallVector<Value> state = {e.toIndex(e.load(positions, e.wave()))};
     state.append(count, e.f32(0));
     if (isAhead)
-      llvm::append_range(state, loadChunk(isRagged ? atMost(turn, chunks - 1) : turn, 0));
+      llvm::append_range(state, loadChunk(isRagged ? atMost(turn, chunks - 1) : turn));
     state = e.loop(e.index(0), e.index(chunks), turns, state, [&](Value base, ValueRange carried) {
       Value chunk = e.addIndex(base, turn);
-      SmallVector<Value> next(carried.take_front(1 + count)), ahead;
-      for (int64_t part = 0; part < parts; ++part) {
-        SmallVector<Value> loaded = loadChunk(isAhead ? atMost(e.addIndex(chunk, turns), chunks - 1) : chunk, part);
-        SmallVector<Value> pairs = asFragments(isAhead ? carried.drop_front(1 + count) : ValueRange(loaded));
-        ahead = isAhead ? loaded : ahead;
-        Value position = carried[0];
-        for (int64_t j = 0; j < together; ++j) {
-          // Of this tile and part: the position after it, and the sums.
-          SmallVector<Value> own = {position};
-          for (int64_t s = 0; s < streams; ++s)
-            llvm::append_range(own, sumsOf(next, 1 + j * perTile + s * perStream + part * perPart));
-          auto tile = [&] {
-            SmallVector<Value> results = {e.addIndex(position, streams)};
-            for (int64_t s = 0; s < streams; ++s) {
-              Value here = e.addIndex(position, s);
-              Value slot = e.addIndex(e.mulIndex(rem(here, perTurn), turns), turn);
-              Value round = arith::IndexCastOp::create(e.b, e.loc, i32, quotient(here, perTurn));
-              if (part == 0)
-                ring.waitUntilFull(slot, arith::AndIOp::create(e.b, e.loc, round, e.i32(1)));
-              llvm::append_range(results, multiplySlot(data, slot, chunk, pairs, sumsOf(own, 1 + s * perPart)));
-              if (part + 1 == parts)
-                ring.release(slot);
-            }
-            return results;
-          };
-          SmallVector<Value> results = j ? ifElse(exists[j], own, tile) : tile();
-          position = results[0];
-          for (int64_t s = 0; s < streams; ++s)
-            llvm::copy(sumsOf(results, 1 + s * perPart), next.begin() + 1 + j * perTile + s * perStream + part * perPart);
-        }
-        next[0] = position;
+      SmallVector<Value> next(carried.take_front(1 + count));
+      SmallVector<Value> loaded = loadChunk(isAhead ? atMost(e.addIndex(chunk, turns), chunks - 1) : chunk);
+      SmallVector<Value> pairs = asFragments(isAhead ? carried.drop_front(1 + count) : ValueRange(loaded));
+      for (int64_t j = 0; j < together; ++j) {
+        // Of this tile: the position after it, and the sums.
+        Value position = next[0];
+        SmallVector<Value> own = {position};
+        llvm::append_range(own, ArrayRef<Value>(next).slice(1 + j * perTile, perTile));
+        auto tile = [&] {
+          SmallVector<Value> results = {e.addIndex(position, streams)};
+          for (int64_t s = 0; s < streams; ++s) {
+            Value here = e.addIndex(position, s);
+            Value slot = e.addIndex(e.mulIndex(rem(here, perTurn), turns), turn);
+            Value round = arith::IndexCastOp::create(e.b, e.loc, i32, quotient(here, perTurn));
+            ring.waitUntilFull(slot, arith::AndIOp::create(e.b, e.loc, round, e.i32(1)));
+            llvm::append_range(results, multiplySlot(data, slot, chunk, pairs, sumsOf(own, 1 + s * perStream)));
+            ring.release(slot);
+          }
+          return results;
+        };
+        SmallVector<Value> results = j ? ifElse(exists[j], own, tile) : tile();
+        next[0] = results[0];
+        llvm::copy(ArrayRef<Value>(results).drop_front(), next.begin() + 1 + j * perTile);
       }
-      llvm::append_range(next, ahead);
+      if (isAhead)
+        llvm::append_range(next, loaded);
       return next;
     });
     // Positions only matter modulo two rounds of the ring.
     Value after = arith::IndexCastOp::create(e.b, e.loc, i32, rem(state[0], 2 * perTurn));
-    memref::StoreOp::create(e.b, e.loc, after, positions, turn);
+    memref::StoreOp::create(e.b, e.loc, after, positions, e.wave());
 
     for (int64_t j = 0; j < together; ++j) {
       ValueRange sums = ArrayRef<Value>(state).slice(1 + j * perTile, perTile);
@@ -252,7 +242,7 @@ struct Together {
       auto *found = llvm::find(tiles.ops, &op);
       if (found != tiles.ops.end())
         add(mapping.lookupOrDefault(found->getOutputs()[0]),
-            sums.slice((found - tiles.ops.begin()) * 4 * blocks * parts, 4 * blocks * parts), clears(op.getPrevNode(), *found));
+            sums.slice((found - tiles.ops.begin()) * 4 * blocks, 4 * blocks), clears(op.getPrevNode(), *found));
       else if (!clears(&op, dyn_cast_or_null<linalg::MatmulOp>(op.getNextNode())))
         e.b.clone(op, mapping);
     }
@@ -268,14 +258,14 @@ struct Together {
   /// Adds the sums of all turns to `out`, or to zero, in order.
   void add(Value out, ValueRange sums, bool isZero) {
     Value partial = e.shared("partial", inWorkgroupMemory({turns, c.rows, kColumns}, e.b.getF32Type()));
-    for (int64_t n = 0; n < blocks * parts; ++n)
+    for (int64_t n = 0; n < blocks; ++n)
       for (int64_t i = 0; i < 4; ++i) {
-        Value row = e.addIndex(e.mulIndex(inGroup, 2), n * kRows + i % 2);
+        Value row = e.addIndex(e.addIndex(firstRow, e.mulIndex(inGroup, 2)), n * kRows + i % 2);
         Value column = e.addIndex(group, i / 2 * 8);
         auto store = [&] {
           memref::StoreOp::create(e.b, e.loc, sums[4 * n + i], partial, ValueRange{turn, row, column});
         };
-        if ((n + 1) * kRows > c.rows)
+        if (c.rows % (groups * blocks * kRows))
           e.ifThen(less(row, e.index(c.rows)), store);
         else
           store();
@@ -295,8 +285,8 @@ struct Together {
 };
 } // namespace
 
-void nv::lowerTogether(Emitter &e, TileLoop &loop, int64_t slots) {
+void nv::lowerTogether(Emitter &e, TileLoop &loop, int64_t slots, int64_t groups) {
   int64_t together = loop.loop->getAttrOfType<IntegerAttr>(kTogether).getInt();
-  Together{e, loop, slots, together}.emit();
+  Together{e, loop, slots, groups, together}.emit();
   loop.loop.erase();
 }

@@ -23,6 +23,7 @@ void mlir::fleet::buildNVGPUToLLVMPipeline(OpPassManager &manager, const NVGPUTo
   GPUDriverOptions driver;
   driver.cacheTables = true;
   driver.stamps = options.stamps;
+  driver.flatEvents = options.flatEvents;
   driver.mostSteps = kMostSteps;
   manager.addPass(createGPUDriver(driver));
   {
@@ -30,7 +31,9 @@ void mlir::fleet::buildNVGPUToLLVMPipeline(OpPassManager &manager, const NVGPUTo
     kernel.addPass(createNVGPULowerFewRowAttention());
     kernel.addPass(createNVGPULowerAttention());
     kernel.addPass(createGPULowerNamedOps());
-    kernel.addPass(createNVGPUStreamWeights());
+    NVGPUStreamWeightsOptions streaming;
+    streaming.prefetch = options.prefetch;
+    kernel.addPass(createNVGPUStreamWeights(streaming));
     kernel.addPass(createNVGPULowerContractions());
     kernel.addPass(createGPULowerElementwise());
     NVGPULowerEventsOptions events;

@@ -9,8 +9,11 @@
 
 #include "fleet/Conversion/NVGPUPasses.h"
 #include "fleet/IR/Fleet.h"
+#include "fleet/Target/TargetModel.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
 
 namespace mlir::fleet {
 #define GEN_PASS_DEF_NVGPUSTREAMWEIGHTS
@@ -31,29 +34,76 @@ static constexpr int64_t kLeastInFlight = 4;
 static constexpr int64_t kReserve = 4096;
 /// Where all of them are counted but the warps' positions.
 static constexpr int64_t kSmallReserve = 512;
-
-int64_t Contraction::stagedBytes() const {
-  int64_t bytes = rows * depth * 2;
-  return isInWorkgroupMemory(cast<MemRefType>(lhs.getType())) || bytes > kMostStaged ? 0 : bytes;
-}
+/// Bytes of an element of a wide left side, whole or split.
+static constexpr int64_t kWideBytes = 4;
 
 std::optional<Contraction> nv::matchContraction(linalg::MatmulOp op) {
   if (op.hasUserDefinedMaps() || op.getNumResults())
     return std::nullopt;
-  Contraction c{op.getInputs()[0], op.getInputs()[1], op.getOutputs()[0], 0, 0};
+  Contraction c{op.getInputs()[0], op.getInputs()[1], op.getOutputs()[0], 0, 0, false};
   for (Value value : {c.lhs, c.rhs, c.out}) {
     auto type = dyn_cast<MemRefType>(value.getType());
     if (!type || !type.hasStaticShape() || !cpu::isContiguousInLastDim(value))
       return std::nullopt;
   }
   auto lhs = cast<MemRefType>(c.lhs.getType()), rhs = cast<MemRefType>(c.rhs.getType());
-  if (!lhs.getElementType().isBF16() || !rhs.getElementType().isBF16() ||
-      !cast<MemRefType>(c.out.getType()).getElementType().isF32())
+  c.rows = lhs.getDimSize(0), c.depth = lhs.getDimSize(1), c.isWide = lhs.getElementType().isF32();
+  WideLeft wide = getWideLeft(Backend::NVVM);
+  bool isTaken = c.isWide ? wide.takes(c.rows, c.depth) : lhs.getElementType().isBF16();
+  if (!isTaken || !rhs.getElementType().isBF16() || !cast<MemRefType>(c.out.getType()).getElementType().isF32())
     return std::nullopt;
-  c.rows = lhs.getDimSize(0), c.depth = lhs.getDimSize(1);
   if (!c.rows || rhs.getDimSize(1) != kColumns || c.depth % kDepth)
     return std::nullopt;
   return c;
+}
+
+/// The op in front of which the left side of `op` is whole: the loop over tiles, if
+/// it comes from outside of it.
+static Operation *placeOfLeft(linalg::MatmulOp op) {
+  auto loop = op->getParentOfType<scf::ForOp>();
+  return loop && loop.isDefinedOutsideOfLoop(op.getInputs()[0]) ? loop.getOperation() : op.getOperation();
+}
+
+/// True if nothing reads the temporary `left` from `place` on but contractions that
+/// read it there: it may be split where it stands.
+static bool isForContractions(Value left, Operation *place) {
+  return left.getDefiningOp<memref::ViewOp>() && llvm::all_of(left.getUses(), [&](OpOperand &use) {
+    Operation *user = use.getOwner();
+    if (auto other = dyn_cast<linalg::MatmulOp>(user); other && use.getOperandNumber() == 0)
+      return matchContraction(other) && placeOfLeft(other) == place;
+    Operation *ancestor = place->getBlock()->findAncestorOpInBlock(*user);
+    return ancestor && ancestor->isBeforeInBlock(place);
+  });
+}
+
+std::optional<Staging> nv::findStaging(linalg::MatmulOp op, const Contraction &c) {
+  Operation *place = placeOfLeft(op);
+  bool isShared = isInWorkgroupMemory(cast<MemRefType>(c.lhs.getType()));
+  if (c.isWide) {
+    bool isInPlace = isShared && isForContractions(c.lhs, place);
+    return Staging{place, isInPlace ? 0 : c.rows * (c.depth * kWideBytes + kWidePadding * 2)};
+  }
+  int64_t bytes = c.rows * c.depth * 2;
+  if (isShared || bytes > kMostStaged || place == op)
+    return std::nullopt;
+  return Staging{place, bytes};
+}
+
+int64_t nv::scratchOf(Operation *body) {
+  auto arguments = cast<FunctionOpInterface>(body).getArguments();
+  auto type = arguments.empty() ? MemRefType() : dyn_cast<MemRefType>(arguments.back().getType());
+  bool isScratch = type && isInWorkgroupMemory(type) && type.getRank() == 1 && type.getElementType().isInteger(8);
+  return isScratch ? llvm::alignTo(type.getDimSize(0), kSharedAlignment) : 0;
+}
+
+Value nv::besideScratch(Emitter &e, int64_t bytes, MemRefType type) {
+  Operation *around = e.b.getInsertionBlock()->getParentOp();
+  auto body = isa<FunctionOpInterface>(around) ? cast<FunctionOpInterface>(around)
+                                               : around->getParentOfType<FunctionOpInterface>();
+  int64_t at = scratchOf(body) + bytes;
+  int64_t size = type.getNumElements() * type.getElementTypeBitWidth() / 8;
+  Value all = e.shared(kScratchBuffer, inWorkgroupMemory({at + size}, e.b.getI8Type()));
+  return cpu::viewAt(e, all, at, type);
 }
 
 std::pair<Value, Value> Ring::next(Value slot, Value parity) {
@@ -136,8 +186,9 @@ struct Ahead {
 constexpr int64_t kMostAhead = 65536;
 
 struct NVGPUStreamWeights : mlir::fleet::impl::NVGPUStreamWeightsBase<NVGPUStreamWeights> {
+  using NVGPUStreamWeightsBase::NVGPUStreamWeightsBase;
   void runOnOperation() override;
-  void planTogether(func::FuncOp dispatch, llvm::StringMap<SmallVector<Stream>> &streams);
+  void planTogether(func::FuncOp dispatch, int64_t groups, llvm::StringMap<SmallVector<Stream>> &streams);
   void addProducer(gpu::GPUFuncOp step, int64_t slots, memref::GlobalOp begins, memref::GlobalOp streams,
                    memref::GlobalOp together, const Ahead &ahead);
 };
@@ -201,9 +252,19 @@ void NVGPUStreamWeights::runOnOperation() {
     return signalPassFailure();
   }
 
+  // A view of a left side that is the same for all tiles stands in front of their loop.
+  module.walk([](linalg::MatmulOp op) {
+    Operation *view = op.getInputs()[0].getDefiningOp();
+    auto loop = op->getParentOfType<scf::ForOp>();
+    if (view && loop && view->getParentOp() == loop && isMemoryEffectFree(view) &&
+        llvm::all_of(view->getOperands(), [&](Value value) { return loop.isDefinedOutsideOfLoop(value); }))
+      view->moveBefore(loop);
+  });
+
   // What each body streams, in the order in which it reads it.
   llvm::StringMap<SmallVector<Stream>> streams;
   int64_t waves = getWorkgroup(module).waves(), mostRows = 0;
+  linalg::MatmulOp wide;
   for (auto body : module.getOps<func::FuncOp>())
     body.walk([&](linalg::MatmulOp op) {
       auto contraction = matchContraction(op);
@@ -213,21 +274,45 @@ void NVGPUStreamWeights::runOnOperation() {
       streams[body.getName()].push_back(*stream);
       op->setAttr(kStreamed, UnitAttr::get(&getContext()));
       mostRows = std::max(mostRows, contraction->rows);
+      if (contraction->isWide)
+        wide = op;
     });
   // With many rows the stream has the order of tiles that are computed together.
   bool isMany = mostRows > kFewRows;
-  if (isMany)
-    planTogether(dispatch, streams);
+  if (isMany && wide) {
+    wide.emitOpError("expected a left side of bf16 in a step of more than ")
+        << kFewRows << " rows, found " << wide.getInputs()[0].getType();
+    return signalPassFailure();
+  }
+  int64_t turns = waves;
+  if (isMany) {
+    std::optional<int64_t> groups = rowGroups(mostRows, waves);
+    if (!groups) {
+      module.emitError("expected contractions of at most ")
+          << waves * kRowsOfWarp << " rows, found " << mostRows << ": choose a smaller number of rows per step";
+      return signalPassFailure();
+    }
+    module->setAttr(kRowGroups, Builder(&getContext()).getI64IntegerAttr(*groups));
+    turns = waves / *groups;
+    planTogether(dispatch, *groups, streams);
+  }
+  // What stands in the bodies' buffer, behind their scratch.
   int64_t staged = 0, partial = 0;
-  for (auto body : module.getOps<func::FuncOp>())
+  for (auto body : module.getOps<func::FuncOp>()) {
+    int64_t own = scratchOf(body);
+    llvm::SmallDenseSet<std::pair<Value, Operation *>> seen;
     body.walk([&](linalg::MatmulOp op) {
       auto contraction = matchContraction(op);
       if (!contraction)
         return;
       bool isTogether = op->getParentOp()->hasAttr(kTogether);
-      staged = std::max(staged, isTogether ? 0 : contraction->stagedBytes());
-      partial = std::max(partial, waves * contraction->rows * kColumns * 4);
+      partial = std::max(partial, (isTogether ? turns : waves) * contraction->rows * kColumns * 4);
+      std::optional<Staging> staging = isTogether ? std::nullopt : findStaging(op, *contraction);
+      if (staging && seen.insert({contraction->lhs, staging->place}).second)
+        own += llvm::alignTo(staging->bytes, kSharedAlignment);
     });
+    staged = std::max(staged, own);
+  }
 
   // Rows of @streams: [operand, bytes of a tile]; case k owns the rows
   // [@stream_begins[k], @stream_begins[k + 1]), and computes @stream_together[k] tiles together.
@@ -271,17 +356,18 @@ void NVGPUStreamWeights::runOnOperation() {
   if (rows.empty())
     return;
 
-  constexpr int64_t kAlignment = 128;
-  UsedLds before = countUsedLds(module, kAlignment);
-  int64_t used = (isMany ? kSmallReserve : kReserve) + partial + before.others +
-                 llvm::alignTo(std::max(staged, before.body), kAlignment);
+  UsedLds before = countUsedLds(module, kSharedAlignment);
+  auto scratch = module.lookupSymbol<memref::GlobalOp>(kScratchBuffer);
+  int64_t scratchBytes = scratch ? llvm::alignTo(scratch.getType().getNumElements(), kSharedAlignment) : 0;
+  int64_t used = (isMany ? kSmallReserve : kReserve) + partial + before.others - scratchBytes +
+                 std::max(staged, scratchBytes) + llvm::alignTo(before.body, kSharedAlignment);
   // One that only sees every other round of a slot cannot tell two phases of its
   // barrier apart, unless the copies on their way are so few that the slot's last
-  // one has come. With many rows a slot is always read by the same warp.
+  // one has come. With many rows a slot is always read by the same warps.
   int64_t slots = (target.getLds() - used) / (kSlot + 16);
   if (isMany)
-    slots = slots / waves * waves;
-  int64_t least = isMany ? kSlotsOfWarp * waves : waves + kLeastInFlight;
+    slots = slots / turns * turns;
+  int64_t least = isMany ? kSlotsOfTurn * turns : waves + kLeastInFlight;
   if (slots < least) {
     module.emitError("expected room for a ring of ")
         << least << " slots of " << kSlot << " bytes in the lds of a worker, found " << target.getLds() - used
@@ -293,11 +379,16 @@ void NVGPUStreamWeights::runOnOperation() {
   auto beginTable = addTable(module, "stream_begins", begins, {static_cast<int64_t>(begins.size())});
   auto streamTable = addTable(module, "streams", rows, {static_cast<int64_t>(rows.size() / 2), 2});
   memref::GlobalOp togetherTable;
-  if (isMany) {
-    module->setAttr(kManyRowsMarker, b.getUnitAttr());
+  if (isMany)
     togetherTable = addTable(module, "stream_together", together, {static_cast<int64_t>(together.size())});
-  }
   Ahead what{addTable(module, "ahead_begins", aheadBegins, {static_cast<int64_t>(aheadBegins.size())}), {}, caches};
+  bool callsDispatch = step.getBody().walk([](func::CallOp call) {
+    return call.getCallee() == "dispatch" ? WalkResult::interrupt() : WalkResult::advance();
+  }).wasInterrupted();
+  if (!prefetch && !callsDispatch) {
+    step.emitError("expected a call of @dispatch, at which the events of a task have come, found none");
+    return signalPassFailure();
+  }
   if (!ahead.empty())
     what.rows = addTable(module, "ahead", ahead, {static_cast<int64_t>(ahead.size() / 2), 2});
   addProducer(step, slots, beginTable, streamTable, togetherTable, what);
@@ -348,7 +439,8 @@ static SmallVector<Value> streamTogether(Emitter &e, function_ref<Value(StringRe
 
 /// Says for each body that streams how many of its tiles are computed together;
 /// what cannot be computed so is not streamed.
-void NVGPUStreamWeights::planTogether(func::FuncOp dispatch, llvm::StringMap<SmallVector<Stream>> &streams) {
+void NVGPUStreamWeights::planTogether(func::FuncOp dispatch, int64_t groups,
+                                      llvm::StringMap<SmallVector<Stream>> &streams) {
   gpu::GPUModuleOp module = getOperation();
   // The most tiles of a cu task, by case.
   llvm::DenseMap<int64_t, int64_t> tiles;
@@ -376,12 +468,15 @@ void NVGPUStreamWeights::planTogether(func::FuncOp dispatch, llvm::StringMap<Sma
       body.walk([](linalg::MatmulOp op) { op->removeAttr(kStreamed); });
       return;
     }
-    int64_t count = tilesTogether(*loop, most);
+    int64_t count = tilesTogether(*loop, groups, most);
     if (auto before = loop->loop->getAttrOfType<IntegerAttr>(kTogether))
       count = std::max(count, before.getInt());
     loop->loop->setAttr(kTogether, Builder(&getContext()).getI64IntegerAttr(count));
   });
 }
+
+/// How many entries of its queue the walk has begun: their events had come.
+static Value begun(Emitter &e) { return e.shared("begun", inWorkgroupMemory({1}, e.b.getI32Type())); }
 
 /// Splits the workgroup: its first threads walk the queue as before, one more
 /// warp walks it too, with no eye for events, and copies what the bodies will read.
@@ -397,8 +492,9 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
   builder.setInsertionPointToStart(&entry);
   Emitter e(builder, step.getLoc(), module);
   Ring ring{e, slots};
-  // Of many rows the warps that take turns.
-  int64_t turns = module->hasAttr(kManyRowsMarker) ? workgroup.waves() : 0;
+  // Of many rows the turns that warps take, and the warps of one.
+  auto rowGroups = module->getAttrOfType<IntegerAttr>(kRowGroups);
+  int64_t groups = rowGroups ? rowGroups.getInt() : 1, turns = rowGroups ? workgroup.waves() / groups : 0;
   auto isEqual = [&](Value x, Value y) -> Value {
     return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, x, y);
   };
@@ -406,11 +502,13 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
   e.forOneThread([&] {
     e.loop(slots, 1, [&](Value slot) {
       initBarrier(e, ring.full(slot), 1);
-      initBarrier(e, ring.empty(slot), 1);
+      initBarrier(e, ring.empty(slot), groups);
     });
     // The producer looks at it, and may be ahead of the walk that clears it.
     Value expired = e.shared("expired", inWorkgroupMemory({2}, e.b.getI32Type()));
     memref::StoreOp::create(e.b, e.loc, e.i32(0), expired, ValueRange{e.index(0)});
+    if (!prefetch)
+      memref::StoreOp::create(e.b, e.loc, e.i32(0), begun(e), ValueRange{e.index(0)});
     fenceBarrierInit(e);
   });
   // Which rows of the caches a launch begins with.
@@ -448,6 +546,16 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
   auto split = scf::IfOp::create(e.b, e.loc, isWalker, /*withElseRegion=*/true);
   for (Operation *op : walk)
     op->moveBefore(split.thenBlock()->getTerminator());
+  if (!prefetch)
+    split.getThenRegion().walk([&](func::CallOp call) {
+      if (call.getCallee() != "dispatch")
+        return;
+      OpBuilder::InsertionGuard guard(builder);
+      builder.setInsertionPoint(call);
+      e.forOneThread([&] {
+        memref::AtomicRMWOp::create(e.b, e.loc, arith::AtomicRMWKind::addi, e.i32(1), begun(e), ValueRange{e.index(0)});
+      });
+    });
   builder.setInsertionPointToStart(split.elseBlock());
   auto table = [&](StringRef name) -> Value {
     auto global = module.lookupSymbol<memref::GlobalOp>(name);
@@ -476,6 +584,25 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
       Value yes = arith::ConstantIntOp::create(e.b, e.loc, true, 1);
       int64_t inFlight = std::min(turns ? slots : slots - workgroup.waves(), kMostInFlight / kSlot);
       SmallVector<Value> state = {e.index(0), e.i32(1), yes, e.index(slots - inFlight), e.i32(1)};
+      // To compare: waits until the walk has begun `entries` of its queue and one more,
+      // and gives whether it goes on. Weights are never written, so that nothing but
+      // the time depends on it.
+      auto waitForWalk = [&](Value entries, Value goesOn) -> Value {
+        Value least = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), entries);
+        auto read = [&](Value word) -> Value {
+          return memref::AtomicRMWOp::create(e.b, e.loc, arith::AtomicRMWKind::ori, e.i32(0), word, ValueRange{e.index(0)});
+        };
+        auto waiting = scf::WhileOp::create(
+            e.b, e.loc, TypeRange{e.b.getI1Type()}, ValueRange{goesOn},
+            [&](OpBuilder &, Location, ValueRange carried) {
+              Value early = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::sle, read(begun(e)), least);
+              scf::ConditionOp::create(e.b, e.loc, arith::AndIOp::create(e.b, e.loc, early, carried[0]), carried);
+            },
+            [&](OpBuilder &, Location, ValueRange) {
+              scf::YieldOp::create(e.b, e.loc, ValueRange{isEqual(read(expired), e.i32(0))});
+            });
+        return waiting.getResult(0);
+      };
       // Fills the next slot with what stands in the parameters.
       auto fill = [&](Value from, Value size, ValueRange carried) {
         Value slot = carried[0], parity = carried[1];
@@ -523,7 +650,14 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
       if (ahead.rows)
         aheadRows = table("ahead");
       e.loop(e.index(0), steps, 1, state, [&](Value stepNumber, ValueRange carried) {
-        return e.loop(first, last, 1, carried, [&](Value cuTask, ValueRange carried) {
+        return e.loop(first, last, 1, carried, [&](Value cuTask, ValueRange before) {
+        SmallVector<Value> carried(before);
+        if (!prefetch) {
+          Value entries = arith::SubIOp::create(e.b, e.loc, last, first);
+          Value own = arith::SubIOp::create(e.b, e.loc, cuTask, first);
+          own = e.addIndex(arith::MulIOp::create(e.b, e.loc, stepNumber, entries), own);
+          carried[2] = waitForWalk(own, carried[2]);
+        }
         Value task = entryOf(cuTasks, {cuTask, e.index(0)});
         Value lo = entryOf(cuTasks, {cuTask, e.index(1)}), hi = entryOf(cuTasks, {cuTask, e.index(2)});
         Value kind = entryOf(deviceTasks, {task, e.index(0)});

@@ -36,16 +36,40 @@ struct Caches {
 /// Left sides larger than this are read from the L2 again and again.
 constexpr int64_t kMostStaged = 65536;
 
-/// The sizes of a linalg.matmul of bf16 whose right side is 16 columns wide.
+/// The sizes of a linalg.matmul whose right side is 16 columns of bf16. Its left
+/// side is of bf16 or, with few rows, of f32: then it is multiplied as the sum of two
+/// bf16, which have rows of their own in the mma.
 struct Contraction {
   Value lhs, rhs, out;
   int64_t rows, depth;
+  bool isWide;
 
   int64_t rowBlocks() const { return llvm::divideCeil(rows, kRows); }
-  /// Bytes of its left side, if that is to be brought to shared memory first.
-  int64_t stagedBytes() const;
 };
 std::optional<Contraction> matchContraction(linalg::MatmulOp op);
+
+/// How the left side of a contraction comes to shared memory in front of `place`:
+/// `bytes` of it are copied or, where it stands there alone, none.
+struct Staging {
+  Operation *place;
+  int64_t bytes;
+};
+/// None where the left side is read from where it is, which is never a wide one.
+std::optional<Staging> findStaging(linalg::MatmulOp op, const Contraction &contraction);
+
+/// Buffers of shared memory begin at multiples of this.
+constexpr int64_t kSharedAlignment = 128;
+
+/// A wide left side in shared memory: of 8 elements first the high parts, then what
+/// is left of them. Rows in a copy are this many bf16 further apart than that, so that those
+/// of an mma are in different banks.
+constexpr int64_t kBlock = 8, kWidePadding = 16;
+
+/// Shared memory behind the scratch of the body in which `e` writes, `bytes` from its
+/// end on: scratches and these share a buffer.
+Value besideScratch(Emitter &e, int64_t bytes, MemRefType type);
+/// Bytes of the scratch of a body.
+int64_t scratchOf(Operation *body);
 
 /// The ring in shared memory: [slot][byte], and two mbarriers a slot.
 struct Ring {

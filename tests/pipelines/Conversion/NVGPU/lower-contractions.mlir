@@ -80,6 +80,108 @@ gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64,
     return
   }
 
+  // A wide left side is split on its way to shared memory: of 8 elements the high parts, then what is left of them.
+  // CHECK-LABEL: func @wide
+  // CHECK-SAME: %[[X:[^:]*]]: memref<2x512xf32>
+  // CHECK: %[[SPLIT:.*]] = memref.view %{{.*}} to memref<2x1040xbf16, #gpu.address_space<workgroup>>
+  // CHECK: %[[FOUR:.*]] = vector.load %[[X]]{{.*}} : memref<2x512xf32>, vector<4xf32>
+  // CHECK: %[[HIGH:.*]] = arith.truncf %[[FOUR]] : vector<4xf32> to vector<4xbf16>
+  // CHECK: %[[BACK:.*]] = arith.extf %[[HIGH]]
+  // CHECK: %[[LEFT:.*]] = arith.subf %[[FOUR]], %[[BACK]]
+  // CHECK: %[[REST:.*]] = arith.truncf %[[LEFT]] : vector<4xf32> to vector<4xbf16>
+  // CHECK: vector.store %[[HIGH]], %[[SPLIT]][%[[ROW:.*]], %[[TO:.*]]] {alignment = 8 : i64}
+  // CHECK: %[[AFTER:.*]] = arith.addi %[[TO]], %c8
+  // CHECK: vector.store %[[REST]], %[[SPLIT]][%[[ROW]], %[[AFTER]]] {alignment = 8 : i64}
+  // CHECK: gpu.barrier
+  // CHECK: scf.for
+  // CHECK-NOT: linalg.fill
+  // Rows 4 to 7 of the mma are the rests of rows 0 to 3, one mma a step.
+  // CHECK: %[[GROUP:.*]] = arith.divui %{{.*}}, %c4
+  // CHECK: %[[OF:.*]] = arith.remui %[[GROUP]], %c4
+  // CHECK: arith.minui %[[OF]], %c1
+  // CHECK: arith.divui %[[GROUP]], %c4
+  // CHECK: scf.for
+  // CHECK-COUNT-2: vector.load %[[SPLIT]]{{.*}} vector<2xbf16>
+  // CHECK: nvvm.mma.sync
+  // CHECK-NOT: nvvm.mma.sync
+  // CHECK: scf.yield
+  // CHECK-COUNT-4: gpu.shuffle xor %{{.*}}, %c2
+  // The accumulator is zero: it is neither made nor read.
+  // CHECK-NOT: memref.load %arg2
+  // CHECK: memref.store {{.*}}, %arg2
+  // CHECK: return
+  func.func @wide(%x: memref<2x512xf32>, %w: memref<512x16xbf16>, %y: memref<2x16xf32>, %lo: index, %hi: index, %step: index) {
+    %zero = arith.constant 0.0 : f32
+    scf.for %i = %lo to %hi step %step {
+      linalg.fill ins(%zero : f32) outs(%y : memref<2x16xf32>)
+      linalg.matmul ins(%x, %w : memref<2x512xf32>, memref<512x16xbf16>) outs(%y : memref<2x16xf32>)
+    }
+    return
+  }
+
+  // A temporary that nothing else reads is split where it stands, once for both.
+  // CHECK-LABEL: func @in_place
+  // CHECK: %[[SPLIT:.*]] = memref.view %[[SCRATCH:.*]][%c64{{.*}}][] : memref<320xi8, {{.*}} to memref<1x128xbf16
+  // CHECK: vector.load %{{.*}} {alignment = 32 : i64} : memref<1x64xf32, {{.*}}, vector<8xf32>
+  // CHECK-COUNT-2: vector.store {{.*}}, %[[SPLIT]]
+  // CHECK: gpu.barrier
+  // CHECK: scf.for
+  // CHECK-NOT: vector.store
+  // CHECK-COUNT-2: nvvm.mma.sync
+  // CHECK-NOT: vector.store
+  // CHECK: return
+  func.func @in_place(%w: memref<64x16xbf16>, %y: memref<1x16xf32>, %z: memref<1x16xf32>, %lo: index, %hi: index, %step: index,
+                      %scratch: memref<320xi8, #gpu.address_space<workgroup>>) {
+    %c64 = arith.constant 64 : index
+    %x = memref.view %scratch[%c64][] : memref<320xi8, #gpu.address_space<workgroup>> to memref<1x64xf32, #gpu.address_space<workgroup>>
+    scf.for %i = %lo to %hi step %step {
+      linalg.matmul ins(%x, %w : memref<1x64xf32, #gpu.address_space<workgroup>>, memref<64x16xbf16>) outs(%y : memref<1x16xf32>)
+      linalg.matmul ins(%x, %w : memref<1x64xf32, #gpu.address_space<workgroup>>, memref<64x16xbf16>) outs(%z : memref<1x16xf32>)
+    }
+    return
+  }
+
+  // One that is read again stays: the split one stands behind the scratch, 384 bytes.
+  // CHECK-LABEL: func @read_again
+  // CHECK: memref.get_global @scratch
+  // CHECK: memref.view %{{.*}}[%c384{{.*}}][] : memref<{{.*}} to memref<1x144xbf16
+  // CHECK: return
+  func.func @read_again(%w: memref<64x16xbf16>, %y: memref<1x16xf32>, %lo: index, %hi: index, %step: index,
+                        %scratch: memref<320xi8, #gpu.address_space<workgroup>>) -> f32 {
+    %c0 = arith.constant 0 : index
+    %c64 = arith.constant 64 : index
+    %x = memref.view %scratch[%c64][] : memref<320xi8, #gpu.address_space<workgroup>> to memref<1x64xf32, #gpu.address_space<workgroup>>
+    scf.for %i = %lo to %hi step %step {
+      linalg.matmul ins(%x, %w : memref<1x64xf32, #gpu.address_space<workgroup>>, memref<64x16xbf16>) outs(%y : memref<1x16xf32>)
+    }
+    %again = memref.load %x[%c0, %c0] : memref<1x64xf32, #gpu.address_space<workgroup>>
+    return %again : f32
+  }
+
+  // Two left sides of one body do not stand at the same place: the first takes 256 bytes.
+  // CHECK-LABEL: func @two_lefts
+  // CHECK: memref.view %{{.*}}[%c0{{.*}}][] : {{.*}} to memref<2x64xbf16
+  // CHECK: memref.view %{{.*}}[%c256{{.*}}][] : {{.*}} to memref<2x32xbf16
+  // CHECK: scf.for
+  func.func @two_lefts(%x: memref<2x64xbf16>, %w: memref<64x16xbf16>, %y: memref<2x16xf32>, %v: memref<2x32xbf16>, %u: memref<32x16xbf16>,
+                       %lo: index, %hi: index, %step: index) {
+    scf.for %i = %lo to %hi step %step {
+      linalg.matmul ins(%x, %w : memref<2x64xbf16>, memref<64x16xbf16>) outs(%y : memref<2x16xf32>)
+      linalg.matmul ins(%v, %u : memref<2x32xbf16>, memref<32x16xbf16>) outs(%y : memref<2x16xf32>)
+    }
+    return
+  }
+
+  // A wide left side of 5 rows or of more than 64 KB is left to the loops.
+  // CHECK-LABEL: func @too_wide
+  // CHECK-COUNT-2: linalg.matmul
+  func.func @too_wide(%a: memref<5x16xf32>, %b: memref<16x16xbf16>, %c: memref<5x16xf32>, %d: memref<4x4112xf32>, %e: memref<4112x16xbf16>,
+                      %f: memref<4x16xf32>) {
+    linalg.matmul ins(%a, %b : memref<5x16xf32>, memref<16x16xbf16>) outs(%c : memref<5x16xf32>)
+    linalg.matmul ins(%d, %e : memref<4x4112xf32>, memref<4112x16xbf16>) outs(%f : memref<4x16xf32>)
+    return
+  }
+
   // f32, 8 columns and a depth of 24 stay for the loops.
   // CHECK-LABEL: func @others
   // CHECK-COUNT-3: linalg.matmul

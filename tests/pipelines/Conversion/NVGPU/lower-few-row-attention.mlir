@@ -56,6 +56,16 @@ gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64}
   // CHECK: vector.store %{{.*}}, %[[KEYS:.*]][
   // CHECK: gpu.barrier
   // CHECK: nvvm.mma.sync
+  // Queries, keys and values of f32: keys and values are rounded for the cache, queries keep what rounding leaves.
+  // CHECK-LABEL: func @wide
+  // CHECK: vector.load {{.*}} : memref<3x1x64xf32>, vector<2xf32>
+  // CHECK: %[[KEY:.*]] = arith.truncf
+  // CHECK: vector.store %[[KEY]], {{.*}} : memref<4x1x128x64xbf16>
+  // CHECK: vector.load {{.*}} : memref<3x2x64xf32>, vector<2xf32>
+  // CHECK-COUNT-2: arith.truncf
+  // CHECK: nvvm.mma.sync
+  // CHECK-NOT: fleet.attention_partial
+  // CHECK: return
   // Many rows, a rotation of a part of the head, and heads of 16 elements are left.
   // CHECK-LABEL: func @left
   // CHECK: fleet.attention_partial
@@ -63,6 +73,10 @@ gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64}
   // CHECK-COUNT-2: fleet.attention_partial
   func.func @few(%q: memref<3x2x64xbf16>, %k: memref<3x1x64xbf16>, %slots: memref<3xi32>, %keys: memref<4x1x128x64xbf16>, %out: memref<1x3x2x68xf32>, %part: index) {
     fleet.attention_partial part %part ins(%q, %k, %k, %slots, %slots, %keys, %keys : memref<3x2x64xbf16>, memref<3x1x64xbf16>, memref<3x1x64xbf16>, memref<3xi32>, memref<3xi32>, memref<4x1x128x64xbf16>, memref<4x1x128x64xbf16>) outs(%out : memref<1x3x2x68xf32>) {scale = 0.125 : f64, parts = 2 : i64}
+    return
+  }
+  func.func @wide(%q: memref<3x2x64xf32>, %k: memref<3x1x64xf32>, %slots: memref<3xi32>, %keys: memref<4x1x128x64xbf16>, %out: memref<1x3x2x68xf32>, %part: index) {
+    fleet.attention_partial part %part ins(%q, %k, %k, %slots, %slots, %keys, %keys : memref<3x2x64xf32>, memref<3x1x64xf32>, memref<3x1x64xf32>, memref<3xi32>, memref<3xi32>, memref<4x1x128x64xbf16>, memref<4x1x128x64xbf16>) outs(%out : memref<1x3x2x68xf32>) {scale = 0.125 : f64, parts = 2 : i64}
     return
   }
   func.func @left(%q: memref<8x2x64xbf16>, %k: memref<8x1x64xbf16>, %slots: memref<8xi32>, %keys: memref<8x1x128x64xbf16>, %out: memref<1x8x2x68xf32>,

@@ -2,9 +2,10 @@
 // RUN: fleet-opt %s --pass-pipeline="builtin.module(gpu.module(fleet-nvgpu-stream-weights))" | FileCheck %s --check-prefix=STREAM
 // RUN: fleet-opt %s --pass-pipeline="builtin.module(gpu.module(fleet-nvgpu-stream-weights,fleet-nvgpu-lower-contractions))" | FileCheck %s
 
-// A cu task has three tiles at most. 24 rows are 2 parts of 16 and 8 and keep a chunk of two matrices: one tile.
-// STREAM: gpu.module @fleet attributes {{{.*}}fleet.many_rows, fleet.ring_slots = 16 : i64
-// STREAM-DAG: memref.global "private" constant @stream_together : memref<3xi32, #gpu.address_space<global>> = dense<[3, 1, 1]>
+// A cu task has three tiles at most. For 24 rows two warps share a turn, of which there are 4: slots are a multiple of
+// that, and are free when both warps have read them.
+// STREAM: gpu.module @fleet attributes {{{.*}}fleet.ring_slots = 20 : i64, fleet.row_groups = 2 : i64
+// STREAM-DAG: memref.global "private" constant @stream_together : memref<3xi32, #gpu.address_space<global>> = dense<[3, 3, 1]>
 // STREAM-DAG: memref.global "private" constant @stream_begins : memref<4xi32, #gpu.address_space<global>> = dense<[0, 1, 3, 3]>
 // STREAM-DAG: memref.global "private" @ring_position : memref<32xi8, #gpu.address_space<workgroup>>
 // STREAM-LABEL: func.func private @one
@@ -12,16 +13,20 @@
 // STREAM: } {fleet.tiles_together = 3 : i64}
 // STREAM-LABEL: func.func private @two
 // STREAM-COUNT-2: linalg.matmul {fleet.streamed}
-// STREAM: } {fleet.tiles_together = 1 : i64}
+// STREAM: } {fleet.tiles_together = 3 : i64}
 // Its left side is of each tile: it is not streamed.
 // STREAM-LABEL: func.func private @apart
 // STREAM: linalg.matmul ins(
 // STREAM-NOT: tiles_together
-// Passes of tiles, rounds of 8 chunks of 8192 bytes, tiles, matrices, chunks; the ones that are not there stay empty.
+// Passes of tiles, rounds of 4 chunks of 8192 bytes, tiles, matrices, chunks; the ones that are not there stay empty.
 // STREAM-LABEL: gpu.func @fleet_step
+// STREAM: memref.get_global @ring_full
+// STREAM: "mbarrier.init.shared::cta.b64 [$0], $1;", "l,r" %{{.*}}, %c1_i32{{.*}}
+// STREAM: memref.get_global @ring_empty
+// STREAM: "mbarrier.init.shared::cta.b64 [$0], $1;", "l,r" %{{.*}}, %c2_i32{{.*}}
 // STREAM: memref.get_global @stream_together
 // STREAM: scf.for {{.*}} iter_args
-// STREAM: %[[ROUND:.*]] = arith.constant 65536 : index
+// STREAM: %[[ROUND:.*]] = arith.constant 32768 : index
 // STREAM: scf.for %{{.*}} = %{{.*}} to %{{.*}} step %[[ROUND]] iter_args
 // STREAM-COUNT-3: scf.for
 // STREAM: mbarrier.arrive.expect_tx.shared::cta.b64
@@ -29,19 +34,20 @@
 // STREAM: scf.if
 // STREAM: cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes
 
-// 4096 deep are 16 chunks, two a warp, none of which is ragged. A lane loads 16 bytes of a row, eight times for a
+// 4096 deep are 16 chunks, four a turn, none of which is ragged. A lane loads 16 bytes of a row, eight times for a
 // chunk, and the next chunk's before it multiplies this one's.
 // CHECK-LABEL: func.func private @one
 // CHECK: scf.for
 // CHECK-COUNT-8: vector.load {{.*}} {alignment = 16 : i64} : memref<8x4096xbf16>, vector<8xbf16>
-// CHECK: scf.for {{.*}} to %c16{{.*}} step %c8{{.*}} iter_args
+// CHECK: scf.for {{.*}} to %c16{{.*}} step %c4{{.*}} iter_args
 // CHECK-COUNT-8: vector.load {{.*}} {alignment = 16 : i64} : memref<8x4096xbf16>, vector<8xbf16>
 // Each tile waits for its slot, multiplies 16 steps of it, and frees it.
 // CHECK: mbarrier.try_wait.parity.shared::cta.b64
 // CHECK-COUNT-16: nvvm.mma.sync
 // CHECK: nvvm.bar.warp.sync
+// CHECK-NOT: mbarrier.arrive
 // CHECK: fence.proxy.async.shared::cta
-// CHECK-NEXT: mbarrier.arrive.shared::cta.b64
+// CHECK: mbarrier.arrive.shared::cta.b64
 // CHECK: scf.if
 // CHECK: mbarrier.try_wait.parity.shared::cta.b64
 // CHECK-COUNT-16: nvvm.mma.sync
@@ -49,23 +55,25 @@
 // CHECK: mbarrier.try_wait.parity.shared::cta.b64
 // CHECK-COUNT-16: nvvm.mma.sync
 // CHECK-NOT: nvvm.mma.sync
-// The sums of 8 warps in order, for each tile that there is; what was zero is not read.
-// CHECK: memref.store {{.*}} : memref<8x8x16xf32, #gpu.address_space<workgroup>>
+// The sums of 4 turns in order, for each tile that there is; what was zero is not read.
+// CHECK: memref.store {{.*}} : memref<4x8x16xf32, #gpu.address_space<workgroup>>
 // CHECK: gpu.barrier
 // CHECK-NOT: linalg.fill
-// CHECK-COUNT-8: memref.load {{.*}} : memref<8x8x16xf32, #gpu.address_space<workgroup>>
+// CHECK-COUNT-4: memref.load {{.*}} : memref<4x8x16xf32, #gpu.address_space<workgroup>>
 // CHECK: gpu.barrier
 // CHECK-LABEL: func.func private @two
-// Both parts of the rows read a slot before it is freed; the depth ends within a chunk.
+// A warp has two blocks of rows, the last one's end with the rows; the depth ends within a chunk, of whose 8 loads
+// the last ones may not be there.
 // CHECK: arith.minui
+// CHECK-COUNT-16: vector.load {{.*}} : memref<24x320xbf16>, vector<8xbf16>
 // CHECK: mbarrier.try_wait.parity.shared::cta.b64
 // CHECK: scf.if
 // CHECK-COUNT-4: nvvm.mma.sync
+// CHECK-NOT: mbarrier.arrive
+// CHECK: fence.proxy.async.shared::cta
+// CHECK: mbarrier.arrive.shared::cta.b64
 // CHECK: mbarrier.try_wait.parity.shared::cta.b64
-// CHECK-NOT: mbarrier.arrive.shared
-// CHECK: vector.load
-// CHECK-NOT: mbarrier.try_wait
-// CHECK-COUNT-2: mbarrier.arrive.shared::cta.b64
+// CHECK: memref.store {{.*}} : memref<4x24x16xf32, #gpu.address_space<workgroup>>
 // CHECK: linalg.fill
 // CHECK-LABEL: func.func private @apart
 // CHECK-NOT: nvvm.ldmatrix

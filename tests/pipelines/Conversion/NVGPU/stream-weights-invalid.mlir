@@ -74,7 +74,7 @@ module attributes {fleet.target = #fleet.target<"sm_90a", backend = nvvm, chiple
 
 // -----
 
-// With many rows a warp needs two slots.
+// With many rows a turn needs two slots.
 module attributes {fleet.target = #fleet.target<"sm_90a", backend = nvvm, chiplets = 1, workers = 2, lds = 131072, l2 = 1, hbm_gbs = 1, tile = 16>} {
   // expected-error @+1 {{expected room for a ring of 16 slots of 8192 bytes in the lds of a worker, found 126464 bytes left: choose a smaller number of rows per step}}
   gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64} {
@@ -96,6 +96,58 @@ module attributes {fleet.target = #fleet.target<"sm_90a", backend = nvvm, chiple
       }
       return
     }
+    gpu.func @fleet_step() kernel {
+      gpu.return
+    }
+  }
+}
+
+// -----
+
+// Each warp has 16 rows of a turn.
+module attributes {fleet.target = #fleet.target<"sm_90a", backend = nvvm, chiplets = 1, workers = 2, lds = 232448, l2 = 1, hbm_gbs = 1, tile = 16>} {
+  // expected-error @+1 {{expected contractions of at most 128 rows, found 136: choose a smaller number of rows per step}}
+  gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64} {
+    func.func private @body(%x: memref<136x64xbf16>, %w: memref<8x64x16xbf16>, %y: memref<136x16xf32>, %lo: index, %hi: index) {
+      %c1 = arith.constant 1 : index
+      scf.for %i = %lo to %hi step %c1 {
+        %a = memref.subview %w[%i, 0, 0] [1, 64, 16] [1, 1, 1] : memref<8x64x16xbf16> to memref<64x16xbf16, strided<[16, 1], offset: ?>>
+        linalg.matmul ins(%x, %a : memref<136x64xbf16>, memref<64x16xbf16, strided<[16, 1], offset: ?>>) outs(%y : memref<136x16xf32>)
+      }
+      return
+    }
+    func.func private @dispatch(%kind: index, %x: memref<136x64xbf16>, %w: memref<8x64x16xbf16>, %y: memref<136x16xf32>) {
+      scf.index_switch %kind
+      case 0 {
+        func.call @body(%x, %w, %y, %kind, %kind) : (memref<136x64xbf16>, memref<8x64x16xbf16>, memref<136x16xf32>, index, index) -> ()
+        scf.yield
+      }
+      default {
+      }
+      return
+    }
+    gpu.func @fleet_step() kernel {
+      gpu.return
+    }
+  }
+}
+
+// -----
+
+// With many rows the activations are read as they lie in memory.
+module attributes {fleet.target = #fleet.target<"sm_90a", backend = nvvm, chiplets = 1, workers = 2, lds = 232448, l2 = 1, hbm_gbs = 1, tile = 16>} {
+  gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64} {
+    func.func private @body(%x: memref<8x64xbf16>, %u: memref<2x64xf32>, %w: memref<8x64x16xbf16>, %y: memref<8x16xf32>, %z: memref<2x16xf32>, %lo: index, %hi: index) {
+      %c1 = arith.constant 1 : index
+      scf.for %i = %lo to %hi step %c1 {
+        %a = memref.subview %w[%i, 0, 0] [1, 64, 16] [1, 1, 1] : memref<8x64x16xbf16> to memref<64x16xbf16, strided<[16, 1], offset: ?>>
+        linalg.matmul ins(%x, %a : memref<8x64xbf16>, memref<64x16xbf16, strided<[16, 1], offset: ?>>) outs(%y : memref<8x16xf32>)
+        // expected-error @+1 {{expected a left side of bf16 in a step of more than 4 rows, found 'memref<2x64xf32>'}}
+        linalg.matmul ins(%u, %a : memref<2x64xf32>, memref<64x16xbf16, strided<[16, 1], offset: ?>>) outs(%z : memref<2x16xf32>)
+      }
+      return
+    }
+    func.func private @dispatch(%kind: index)
     gpu.func @fleet_step() kernel {
       gpu.return
     }

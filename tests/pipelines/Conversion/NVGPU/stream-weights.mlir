@@ -30,6 +30,17 @@ module attributes {fleet.target = #fleet.target<"sm_90a", backend = nvvm, chiple
       }
       return
     }
+    // A left side of f32.
+    // CHECK-LABEL: func private @wide
+    // CHECK: linalg.matmul {fleet.streamed}
+    func.func private @wide(%x: memref<2x64xf32>, %w: memref<8x64x16xbf16>, %y: memref<2x16xf32>, %lo: index, %hi: index) {
+      %c1 = arith.constant 1 : index
+      scf.for %i = %lo to %hi step %c1 {
+        %a = memref.subview %w[%i, 0, 0] [1, 64, 16] [1, 1, 1] : memref<8x64x16xbf16> to memref<64x16xbf16, strided<[16, 1], offset: ?>>
+        linalg.matmul ins(%x, %a : memref<2x64xf32>, memref<64x16xbf16, strided<[16, 1], offset: ?>>) outs(%y : memref<2x16xf32>)
+      }
+      return
+    }
     // f32.
     // CHECK-LABEL: func private @none
     // CHECK: linalg.matmul ins(
