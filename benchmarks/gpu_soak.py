@@ -20,7 +20,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from gpu_decode import RandomWeights
+from gpu_reference import RandomWeights
 
 from fleet_mlir import Executable
 

@@ -49,7 +49,7 @@ def build(folder: Path, config: str, tokens: int, context: int) -> None:
 def run(folder: Path, context: int) -> None:
     """The stamps of a step at position ``context``, after others that warm the chip up."""
     import torch
-    from gpu_decode import RandomWeights
+    from gpu_reference import RandomWeights
 
     with torch.no_grad():
         step = Executable.load(folder / "step.fleet").bind(RandomWeights(), device="cuda")

@@ -278,24 +278,35 @@ class Executable:
             mine.get(key) == theirs.get(key) for key in keys
         )
 
-    def bind(self, weights: Any, *, share: Executable | None = None, device: str | None = None) -> Executable:
+    def bind(
+        self,
+        weights: Any,
+        *,
+        share: Executable | None = None,
+        packed: Executable | None = None,
+        device: str | None = None,
+    ) -> Executable:
         """Load weights (name -> tensor, a loaded model or a transformers model) and get ready to run.
 
         device: cpu, cuda, hip or exec (AMD code on the host); by default what the program was compiled for.
-        ``share``: a bound executable of the same model whose caches, and weights if stored alike, are used too.
+        ``share``: a bound executable of the same model whose caches, and weights if stored alike, are used too;
+        ``packed``: one on the same device of which only the weights are used, if stored alike.
         """
         if share is not None and (share.params is None or share.state is None):
             raise FleetError("the executable to share with is not bound")
         if share is not None and not self.shares_state(share):
             raise FleetError("these executables cannot share their caches: slots, context or layout differ")
+        if packed is not None and packed.params is None:
+            raise FleetError("the executable whose weights are to be used is not bound")
+        packed = share or packed
         device = check_device(str(self.manifest.get("target")), device)
         on_gpu = device.partition("://")[0] in ("cuda", "hip")
         warn_of_many_rows(self.manifest)
         hal = open_device(device) if device != "exec" else None
         sizes = self.manifest["arenas"]
         zeros = gpu.zeros if on_gpu else aligned_zeros
-        if share is not None and self.shares_params(share):
-            self.params = share.params
+        if packed is not None and self.shares_params(packed):
+            self.params = packed.params
         else:
             if hasattr(weights, "named_parameters"):
                 from .models import load
