@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,22 +137,6 @@ def _pack_param(
         pack_matrix(value.contiguous(), nb, target, entry.get("group") or 1)
     else:
         target.copy_(value.reshape(-1))
-
-
-#: Rows up to which an NVIDIA kernel gave the same bits whenever a step was run again.
-STABLE_ROWS = 4
-
-
-def warn_of_many_rows(manifest: Mapping[str, Any]) -> None:
-    """Warn where repeated steps were seen to differ: sm_90a with many rows (docs/Rationale.md)."""
-    rows = manifest["tokens"]
-    if str(manifest.get("target")).startswith("sm_") and rows > STABLE_ROWS:
-        warnings.warn(
-            f"steps of {rows} rows are not bit-stable on {manifest['target']} yet: now and then logits differ by about "
-            f"what bf16 rounds away; compile with at most {STABLE_ROWS} tokens a step where that matters",
-            RuntimeWarning,
-            stacklevel=3,
-        )
 
 
 def check_device(target: str, device: str | None) -> str:
@@ -301,7 +284,6 @@ class Executable:
         packed = share or packed
         device = check_device(str(self.manifest.get("target")), device)
         on_gpu = device.partition("://")[0] in ("cuda", "hip")
-        warn_of_many_rows(self.manifest)
         hal = open_device(device) if device != "exec" else None
         sizes = self.manifest["arenas"]
         zeros = gpu.zeros if on_gpu else aligned_zeros

@@ -12,8 +12,10 @@ from graphs import Graph, decoder
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from fleet_mlir import FleetError
+from fleet_mlir import FleetError, simulate
 from fleet_mlir.compiler import PHASES, from_text, run_phases
+from fleet_mlir.importer import import_step
+from fleet_mlir.known import config_of
 
 # An example is small already: looking for a smaller one takes minutes.
 QUIET = {
@@ -291,6 +293,16 @@ def test_work_is_balanced(shape, target):
     of = np.array([[load[c, w] for w in range(workers)] for c in range(chiplets)], float)
     assert of.sum(1).max() <= 1.05 * of.sum(1).mean()
     assert of.max() <= 1.05 * of.mean()
+
+
+def test_the_step_of_a_large_model_stays_near_its_floor():
+    """Qwen3-8B of one row on gfx950, on the simulator's model of the chip: time, bytes and exchanges."""
+    raw = import_step(config_of("qwen3-8b"), dtype=torch.bfloat16, tokens=1, slots=1, context=1024, out_rows=1)
+    step = simulate.simulate(run_phases(raw, PHASES[: PHASES.index("schedule") + 1], "gfx950")[0])
+    assert step["floor_us"]["hbm"] < step["step_us"] < 2400
+    assert step["bytes"]["hbm_read"] < 1.001 * step["bytes"]["compulsory"]
+    assert step["counts"]["exchanges"] / step["layers"] < 2.2
+    assert step["counts"]["device_signals"] / step["layers"] < 20
 
 
 def test_the_command_line_takes_switches(tmp_path, capsys):

@@ -4,7 +4,6 @@ import copy
 import io
 import json
 import struct
-import warnings
 import zipfile
 
 import numpy as np
@@ -470,14 +469,3 @@ def test_code_object():
 def test_no_code_object(data):
     with pytest.raises(FleetError, match="the program has no AMD code object"):
         gpu.code_object(data)
-
-
-def test_many_rows_on_nvidia_are_warned_of() -> None:
-    from fleet_mlir.runtime import warn_of_many_rows
-
-    with pytest.warns(RuntimeWarning, match="steps of 8 rows are not bit-stable on sm_90a yet"):
-        warn_of_many_rows({"target": "sm_90a", "tokens": 8})
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warn_of_many_rows({"target": "sm_90a", "tokens": 4})
-        warn_of_many_rows({"target": "gfx950", "tokens": 8})

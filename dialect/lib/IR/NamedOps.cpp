@@ -408,16 +408,18 @@ static FailureOr<TilingResult> tile(ArgmaxPartialOp op, OpBuilder &b, ArrayRef<O
                       SmallVector<Operation *>{input.getDefiningOp(), out.getDefiningOp()}};
 }
 
-/// The row and the key/value head of a tile.
+/// The row and the key/value head of a tile. Heads one after the other: those of a
+/// chiplet are a range of tiles.
 static std::pair<Value, Value> rowAndHead(AttentionMergeOp op, OpBuilder &b, OpFoldResult tile) {
   Location loc = op.getLoc();
-  Value at = getValueOrCreateConstantIndexOp(b, loc, tile), heads = arith::ConstantIndexOp::create(b, loc, keyHeads(op));
-  Value row = arith::DivUIOp::create(b, loc, at, heads);
-  return {row, arith::RemUIOp::create(b, loc, at, heads)};
+  Value at = getValueOrCreateConstantIndexOp(b, loc, tile);
+  Value rows = arith::ConstantIndexOp::create(b, loc, shapeOf(op.getOutputs()[0])[0]);
+  Value head = arith::DivUIOp::create(b, loc, at, rows);
+  return {arith::RemUIOp::create(b, loc, at, rows), head};
 }
 
-/// A tile takes whole groups of query heads, and all parts of their key/value
-/// heads; of many rows one group of one row.
+/// A tile takes whole groups of query heads, or some of one group, and all parts
+/// of their key/value heads; of many rows one group of one row.
 static FailureOr<TilingResult> tile(AttentionMergeOp op, OpBuilder &b, ArrayRef<OpFoldResult> offsets,
                                     ArrayRef<OpFoldResult> sizes) {
   Location loc = op.getLoc();
@@ -433,11 +435,18 @@ static FailureOr<TilingResult> tile(AttentionMergeOp op, OpBuilder &b, ArrayRef<
     out = slice(b, loc, op.getOutputs()[0], {{0, row, b.getIndexAttr(1)}, {1, query, b.getIndexAttr(group)}});
   } else {
     auto size = getConstantIntValue(sizes[0]);
-    if (!size || *size % group)
-      return op.emitOpError("expected tiles of whole groups of ") << group << " query heads";
+    if (!size || (*size % group && group % *size))
+      return op.emitOpError("expected tiles of whole groups of ") << group << " query heads or of parts of one";
     Value head = getValueOrCreateConstantIndexOp(b, loc, divide(b, loc, offsets[0], group));
     Value first = arith::MulIOp::create(b, loc, head, arith::ConstantIndexOp::create(b, loc, parts));
-    input = slice(b, loc, op.getInputs()[0], {{0, first, b.getIndexAttr(*size / group * parts)}});
+    SmallVector<std::tuple<unsigned, OpFoldResult, OpFoldResult>> where = {
+        {0, first, b.getIndexAttr(std::max<int64_t>(1, *size / group) * parts)}};
+    if (*size < group) {
+      Value at = getValueOrCreateConstantIndexOp(b, loc, offsets[0]);
+      Value query = arith::RemUIOp::create(b, loc, at, arith::ConstantIndexOp::create(b, loc, group));
+      where.emplace_back(2, query, sizes[0]);
+    }
+    input = slice(b, loc, op.getInputs()[0], where);
     out = slice(b, loc, op.getOutputs()[0], {{1, offsets[0], sizes[0]}});
   }
   SmallVector<Type> types;

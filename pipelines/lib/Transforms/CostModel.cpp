@@ -49,6 +49,22 @@ double CostModel::stream(double bytes) const {
   return at(bytes, target.getHbmGbs() * p.hbmEfficiency / (chiplets * workers));
 }
 
+double CostModel::load(double bytes, double latency) const {
+  double rounds = p.loadBytes > 0 ? std::max(1.0, bytes / p.loadBytes) : 1;
+  return std::max(rounds * latency, latency + at(bytes, p.workerGbs));
+}
+
+double CostModel::attendInParts(int64_t parts, int64_t rows, int64_t group,
+                                int64_t size, int64_t context) const {
+  double positions = std::ceil(double(context) / parts);
+  // Two products and an exponential for each query head and position.
+  double attend = load(2 * kActivation * rows * positions * size, p.hbmNs) +
+                  at(rows * group * positions * (2.0 * size + 8), p.vectorGops);
+  double values = double(parts) * rows * (size + kAttentionExtra);
+  double merge = load(kSum * values, p.l2Ns) + at(4 * values, p.vectorGops);
+  return attend + merge;
+}
+
 PairedCost CostModel::comparePaired(int64_t rows, int64_t depth,
                                     int64_t columns) const {
   double left = kActivation * rows * depth, sums = kSum * rows * columns;

@@ -48,6 +48,12 @@ public:
   double traverse(Traversal traversal, int64_t rows, int64_t depth,
                   int64_t columns, int64_t tile, int64_t rowTile) const;
 
+  /// A worker's attention over one of `parts` parts of the context, and the merge
+  /// of one query head: what stands between queries and their values. `rows` rows
+  /// of own caches, `group` query heads a key/value head of `size` elements.
+  double attendInParts(int64_t parts, int64_t rows, int64_t group, int64_t size,
+                       int64_t context) const;
+
   /// Time of `bytes` from HBM, at a worker's share of its bandwidth.
   double stream(double bytes) const;
 
@@ -60,6 +66,8 @@ private:
   static double at(double bytes, double gbs) {
     return gbs > 0 ? bytes / gbs : 0;
   }
+  /// One worker reads `bytes` beside its ring, so many at once, each after `latency`.
+  double load(double bytes, double latency) const;
   /// Every chiplet takes in `bytes` that are in no L2 of its own.
   double gather(double bytes) const;
 };

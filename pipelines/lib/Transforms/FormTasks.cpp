@@ -156,7 +156,7 @@ struct FormTasks : impl::FormTasksBase<FormTasks> {
 
     llvm::SetVector<Value> roots;
     auto target = module->getAttrOfType<TargetAttr>("fleet.target");
-    if (target && target.getBackend() == Backend::NVVM)
+    if (target && target.getBackend() != Backend::LLVM)
       roots.insert_range(separatePrologues(step));
     auto addRoot = [&](Value value) {
       value = skipViews(value);

@@ -69,6 +69,21 @@ struct DropBatch : OpRewritePattern<linalg::GenericOp> {
   }
 };
 
+/// One row of a table of one row is the table. A step of one token has no rows to
+/// choose from, and no worker needs room for a copy of its row.
+struct SkipGather : OpRewritePattern<GatherOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(GatherOp op, PatternRewriter &rewriter) const override {
+    Value table = op.getInputs()[0];
+    auto type = dyn_cast<RankedTensorType>(table.getType());
+    if (!type || type.getDimSize(0) != 1 || op->getNumResults() != 1 || op->getResult(0).getType() != type)
+      return failure();
+    rewriter.replaceOp(op, table);
+    return success();
+  }
+};
+
 struct ImportStep : impl::ImportStepBase<ImportStep> {
   LogicalResult convertCall(func::CallOp call, func::FuncOp callee, int64_t slots, int64_t context) {
     OpBuilder b(call);
@@ -157,7 +172,7 @@ struct ImportStep : impl::ImportStepBase<ImportStep> {
         func.erase();
 
     RewritePatternSet patterns(&getContext());
-    patterns.add<DropBatch>(&getContext());
+    patterns.add<DropBatch, SkipGather>(&getContext());
     tensor::CollapseShapeOp::getCanonicalizationPatterns(patterns, &getContext());
     tensor::ExpandShapeOp::getCanonicalizationPatterns(patterns, &getContext());
     tensor::EmptyOp::getCanonicalizationPatterns(patterns, &getContext());

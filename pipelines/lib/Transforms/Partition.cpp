@@ -33,9 +33,13 @@ PartitionAttr fleet::getDefaultPartition(func::FuncOp body, TargetAttr target) {
     if (shape[0] >= kManyRows)
       return PartitionAttr::get(context, PartitionKind::Heads, shape[0] * heads,
                                 1, 1);
-    return PartitionAttr::get(context, PartitionKind::Heads, heads, group, 1);
+    // The workers of a chiplet share the query heads of its groups: all of them
+    // wait for the merge. One die keeps the tiles that were measured.
+    int64_t size = target.getChiplets() > 1 ? 1 : group;
+    return PartitionAttr::get(context, PartitionKind::Heads, shape[1] / size,
+                              size, 1);
   }
-  if (target.getBackend() == Backend::NVVM && shape.size() >= 2 &&
+  if (target.getBackend() != Backend::LLVM && shape.size() >= 2 &&
       shape[0] >= kManyRows) {
     // Queries and keys of many rows: heads apart; of another op that is a task
     // of its own: rows.
@@ -124,6 +128,11 @@ static void traceHeads(Value value,
       found.push_back({arg.getArgNumber(), segment});
     return;
   }
+  // Heads that another task has made, one after the other.
+  auto arg = dyn_cast<BlockArgument>(value);
+  if (auto type = arg ? dyn_cast<RankedTensorType>(arg.getType()) : nullptr;
+      type && type.getRank() == 3)
+    found.push_back({arg.getArgNumber(), {0, type.getDimSize(1)}});
 }
 
 SmallVector<Segment> fleet::segmentsRead(func::FuncOp body, unsigned arg) {
@@ -133,6 +142,8 @@ SmallVector<Segment> fleet::segmentsRead(func::FuncOp body, unsigned arg) {
       isa_and_present<AttentionOp, AttentionPartialOp>(op)) {
     for (Value input : op->getOperands().take_front(3))
       traceHeads(input, found);
+  } else if (isa_and_present<RopeOp>(root.getDefiningOp())) {
+    traceHeads(root, found);
   } else if (auto merge = root.getDefiningOp<AttentionMergeOp>()) {
     if (auto from = dyn_cast<BlockArgument>(merge.getInputs()[0]))
       found.push_back({from.getArgNumber(),

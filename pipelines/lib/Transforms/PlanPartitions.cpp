@@ -84,17 +84,54 @@ struct PlanPartitions : impl::PlanPartitionsBase<PlanPartitions> {
       return false;
     chain.links.push_back(link);
     // A part of heads is not a head: the parts of one head stay together.
-    func::FuncOp body = bodyOf(task);
-    for (auto [i, operand] : llvm::enumerate(task.getOperands()))
-      if (auto producer = operand.getDefiningOp<TaskOp>())
-        if (SmallVector<Segment> read =
-                isHeads ? segmentsRead(body, i) : SmallVector<Segment>();
-            !read.empty()) {
-          Chain longer = chain;
-          if (align(producer, read, longer))
-            chain = longer;
-        }
+    if (!isHeads)
+      return true;
+    Reads reads;
+    addReads(task, reads, chain);
+    for (auto &[producer, read] : reads) {
+      // A chiplet's ranges of a task rise.
+      llvm::sort(read, [](const Segment &x, const Segment &y) {
+        return x.offset < y.offset;
+      });
+      Chain longer = chain;
+      if (align(cast<TaskOp>(producer), read, longer))
+        chain = longer;
+    }
     return true;
+  }
+
+  /// What a task reads of each earlier one, head by head.
+  using Reads = llvm::MapVector<Operation *, SmallVector<Segment>>;
+
+  /// Adds what `task` reads. Heads that a task of their own rotates are rotated on
+  /// the chiplet that reads them: that task joins the chain, and reads on its behalf.
+  void addReads(TaskOp task, Reads &reads, Chain &chain) {
+    func::FuncOp body = bodyOf(task);
+    for (auto [i, operand] : llvm::enumerate(task.getOperands())) {
+      auto producer = operand.getDefiningOp<TaskOp>();
+      SmallVector<Segment> read =
+          producer ? segmentsRead(body, i) : SmallVector<Segment>();
+      if (read.empty())
+        continue;
+      if (rotatesHeads(producer)) {
+        chain.links.push_back(
+            {producer, {{0, producer.getPartition()->getTiles()}}, 1});
+        addReads(producer, reads, chain);
+        continue;
+      }
+      for (const Segment &segment : read)
+        if (!llvm::is_contained(reads[producer], segment))
+          reads[producer].push_back(segment);
+    }
+  }
+
+  /// Whether a tile of `task` is a head, rotated.
+  bool rotatesHeads(TaskOp task) {
+    Value root = bodyOf(task).getBody().front().getTerminator()->getOperand(0);
+    PartitionAttr partition = *task.getPartition();
+    return root.getDefiningOp<RopeOp>() &&
+           partition.getKind() == PartitionKind::Columns &&
+           partition.getSize() == 1 && partition.getTiles() % chiplets == 0;
   }
 
   /// Heads of `task` that stay together: kv heads.

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "CostModel.h"
 #include "Utils.h"
 
 #include "fleet/Transforms/Passes.h"
@@ -20,6 +21,27 @@ namespace {
 constexpr int64_t kLeastPositions = 64;
 /// One worker merges the parts of a head: more cost more than they save.
 constexpr int64_t kMostParts = 16;
+/// Positions that the threads of a worker take at once: a part has no fewer.
+constexpr int64_t kPositionsAtOnce = 16;
+/// What twice as many parts must save of the time: less is within the model's error.
+constexpr double kWorthwhile = 0.05;
+
+/// How many parts of the context each key/value head has, a part for each worker at
+/// most. Where a chiplet's workers share the merge, by query heads, there may be more
+/// of them: as many as cost least.
+int64_t chooseParts(TargetAttr target, int64_t heads, int64_t rows, int64_t group, int64_t size, int64_t context) {
+  int64_t workers = target.getChiplets() * target.getWorkers(), parts = 1;
+  while (parts < kMostParts && 2 * parts * heads <= workers && context >= 2 * parts * kLeastPositions)
+    parts *= 2;
+  if (parts == 1 || target.getChiplets() == 1)
+    return parts;
+  CostModel costs(target);
+  auto cost = [&](int64_t parts) { return costs.attendInParts(parts, rows, group, size, context); };
+  while (2 * parts * heads <= workers && context >= 2 * parts * kPositionsAtOnce &&
+         cost(2 * parts) < (1 - kWorthwhile) * cost(parts))
+    parts *= 2;
+  return parts;
+}
 
 struct SplitAttention : impl::SplitAttentionBase<SplitAttention> {
   void runOnOperation() override {
@@ -29,7 +51,6 @@ struct SplitAttention : impl::SplitAttentionBase<SplitAttention> {
     // One core walks all queues there: parts would only be merged again.
     if (target.getBackend() == Backend::LLVM)
       return;
-    int64_t workers = target.getChiplets() * target.getWorkers();
     SmallVector<AttentionOp> ops;
     getOperation().walk([&](AttentionOp op) { ops.push_back(op); });
     for (AttentionOp op : ops) {
@@ -38,9 +59,9 @@ struct SplitAttention : impl::SplitAttentionBase<SplitAttention> {
       auto cache = cast<ShapedType>(op.getInputs()[5].getType());
       if (!result)
         continue;
-      int64_t heads = keys.getDimSize(1), context = cache.getDimSize(2), parts = 1;
-      while (parts < kMostParts && 2 * parts * heads <= workers && context >= 2 * parts * kLeastPositions)
-        parts *= 2;
+      int64_t heads = keys.getDimSize(1);
+      int64_t parts = chooseParts(target, heads, result.getDimSize(0), result.getDimSize(1) / heads,
+                                  result.getDimSize(2), cache.getDimSize(2));
       if (parts == 1)
         continue;
       OpBuilder b(op);

@@ -48,16 +48,16 @@ module attributes {transform.with_named_sequence} {
 
 // -----
 
-func.func @merge_of_half_a_group(%x: tensor<8x3x2x20xf32>, %o: tensor<3x4x16xbf16>) -> tensor<3x4x16xbf16> {
-  // CHECK: error: 'fleet.attention_merge' op expected tiles of whole groups of 2 query heads
-  %0 = fleet.attention_merge ins(%x : tensor<8x3x2x20xf32>) outs(%o : tensor<3x4x16xbf16>) {parts = 4 : i64} -> tensor<3x4x16xbf16>
-  return %0 : tensor<3x4x16xbf16>
+func.func @merge_across_groups(%x: tensor<8x3x4x20xf32>, %o: tensor<3x8x16xbf16>) -> tensor<3x8x16xbf16> {
+  // CHECK: error: 'fleet.attention_merge' op expected tiles of whole groups of 4 query heads or of parts of one
+  %0 = fleet.attention_merge ins(%x : tensor<8x3x4x20xf32>) outs(%o : tensor<3x8x16xbf16>) {parts = 4 : i64} -> tensor<3x8x16xbf16>
+  return %0 : tensor<3x8x16xbf16>
 }
 
 module attributes {transform.with_named_sequence} {
   transform.named_sequence @__transform_main(%root: !transform.any_op {transform.readonly}) {
     %op = transform.structured.match ops{["fleet.attention_merge"]} in %root : (!transform.any_op) -> !transform.any_op
-    %t, %tl = transform.structured.tile_using_for %op tile_sizes [1] : (!transform.any_op) -> (!transform.any_op, !transform.any_op)
+    %t, %tl = transform.structured.tile_using_for %op tile_sizes [3] : (!transform.any_op) -> (!transform.any_op, !transform.any_op)
     transform.yield
   }
 }

@@ -71,6 +71,20 @@ func.func @attention_merge(%x: tensor<8x3x2x20xf32>, %o: tensor<3x4x16xbf16>) ->
   return %0 : tensor<3x4x16xbf16>
 }
 
+// 2 query heads of a group of 4 take their rows of the 4 parts of its key head.
+// CHECK-LABEL: func @attention_merge_heads
+// CHECK: scf.for %[[H:.*]] = %c0 to %c8 step %c2
+// CHECK: %[[G:.*]] = arith.divui %[[H]], %c4
+// CHECK: %[[FIRST:.*]] = arith.muli %[[G]], %c4
+// CHECK: %[[IN:.*]] = arith.remui %[[H]], %c4
+// CHECK: tensor.extract_slice %{{.*}}[%[[FIRST]], 0, %[[IN]], 0] [4, 3, 2, 20] [1, 1, 1, 1]
+// CHECK: tensor.extract_slice %{{.*}}[0, %[[H]], 0] [3, 2, 16] [1, 1, 1]
+// CHECK: fleet.attention_merge ins(%{{.*}} : tensor<4x3x2x20xf32>) outs(%{{.*}} : tensor<3x2x16xbf16>) {parts = 4 : i64}
+func.func @attention_merge_heads(%x: tensor<8x3x4x20xf32>, %o: tensor<3x8x16xbf16>) -> tensor<3x8x16xbf16> {
+  %0 = fleet.attention_merge ins(%x : tensor<8x3x4x20xf32>) outs(%o : tensor<3x8x16xbf16>) {parts = 4 : i64} -> tensor<3x8x16xbf16>
+  return %0 : tensor<3x8x16xbf16>
+}
+
 // CHECK-LABEL: func @argmax
 // CHECK: fleet.argmax ins(%{{.*}} : tensor<2x16xf32>) outs(%{{.*}} : tensor<2xi32>)
 func.func @argmax(%x: tensor<8x16xf32>, %ids: tensor<8xi32>) -> tensor<8xi32> {

@@ -204,7 +204,8 @@ def Fleet_AttentionMergeOp : Fleet_NamedOp<"attention_merge"> {
   let description = [{
     Input `[G * parts] x T x (H / G) x (D + 4)` f32, output `TxHxD`. Rows whose parts
     have no weight, those with slot < 0, give zeros. Parts are added in their order. Tiled by heads; a tile takes
-    whole groups of query heads.
+    whole groups of query heads or a part of one that divides it, all rows; of 8 rows or
+    more a group of one row, tile t being row t mod T of key/value head t div T.
 
     Example:
     ```mlir

@@ -53,7 +53,8 @@ def ImportStep : Pass<"fleet-import-step", "ModuleOp"> {
   let description = [{
     From: `@step` with arguments that carry `fleet.input` or `fleet.param`, calls
     of functions that carry `fleet.op`. To: `fleet.param`, `fleet.state`, named
-    ops. Fails on an unknown `fleet.op` or an argument with neither attribute.
+    ops. A gather of one row from a table of one row is that row. Fails on an unknown
+    `fleet.op` or an argument with neither attribute.
   }];
   let dependentDialects = ["fleet::FleetDialect", "linalg::LinalgDialect", "tensor::TensorDialect"];
 }
@@ -65,7 +66,10 @@ def KeepPrecision : Pass<"fleet-keep-precision", "ModuleOp"> {
     rounded to the storage type (bf16), as PyTorch does. To: values that only
     norms, rotary embeddings and other element-wise ops read (the residual
     stream, the rotary tables, the parts of an activation function) are f32.
-    Contractions and attention read the storage type as before.
+    Contractions and attention read the storage type as before, unless the backend
+    of `fleet.target` takes left sides of f32 beside weights of bf16 for the rows of
+    this step (`getWideLeft`): then those of at most so many bytes are f32, and so
+    are queries, keys, values and the result of attention.
 
     Before: `truncf(x + y)` feeds `fleet.rms_norm` as `tensor<1x8xbf16>`; after:
     `x + y` feeds it as `tensor<1x8xf32>`, and the norm rounds its result once.
@@ -78,8 +82,10 @@ def SplitAttention : Pass<"fleet-split-attention", "ModuleOp"> {
   let description = [{
     From: `fleet.attention` on tensors. To: `fleet.attention_partial` and
     `fleet.attention_merge`, with as many parts as workers for each key/value head,
-    at most 16, of at least 64 positions. Leaves attention whole where one part is
-    enough or the target is a CPU.
+    at most 16, of at least 64 positions. On chips of several dies, where the merge is
+    shared by query heads, there may be more, of at least 16 positions, if the model of
+    costs finds that they save 5 % of attention and merge. Leaves attention whole where
+    one part is enough or the target is a CPU.
   }];
   let dependentDialects = ["fleet::FleetDialect", "tensor::TensorDialect"];
 }
@@ -119,7 +125,8 @@ def FormTasks : Pass<"fleet-form-tasks", "ModuleOp"> {
     A task's root is a contraction with its element-wise epilogue, an
     attention, a gather of a parameter, an argmax, or an element-wise value that
     one of these needs. Norms, rotary embeddings and views are computed in the
-    task that uses them. Equal bodies are shared. Fails on any other operation.
+    task that uses them; on GPUs norms and rotations of 8 rows or more are tasks of
+    their own. Equal bodies are shared. Fails on any other operation.
   }];
   let dependentDialects = ["fleet::FleetDialect", "func::FuncDialect"];
 }
@@ -131,7 +138,7 @@ def PlanPartitions : Pass<"fleet-plan-partitions", "ModuleOp"> {
     whose left side is made by tasks that can be cut into as many equal chunks as the
     target has chiplets, each chunk of a later task reading one chunk of an earlier one:
     heads of attention and the columns they are computed from, columns and the
-    contracted rows that read them. Such chunks are bound to one chiplet. Where the
+    contracted rows that read them, also by way of tasks that rotate heads. Such chunks are bound to one chiplet. Where the
     model of costs finds it cheaper (or `partition=rows`), the contraction is cut by
     the contracted rows: it becomes a task of partial sums for each slice, and a
     `replicated` task that adds them in the order of the slices on every chiplet.
