@@ -221,6 +221,8 @@ void Follower::followAttention(ValueRange inputs, Value out, std::optional<int64
   double scores = static_cast<double>(tokens) * query.getDimSize(1) * read;
   work->vectorOps += scores * (2.0 * depth + 8); // two products and an exponential
   work->reductions += 3;
+  work->attentionRows = tokens;
+  work->attentionPositions = read;
 }
 
 void Follower::followLinalg(linalg::LinalgOp op) {

@@ -9,6 +9,7 @@
 
 #include "Caches.h"
 
+#include "fleet/Conversion/ManyRows.h"
 #include "fleet/IR/Fleet.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -121,7 +122,8 @@ FailureOr<std::vector<Task>> Reader::fromStep(func::FuncOp step) {
       auto buffer = operand.getDefiningOp<BufferOp>();
       if (!buffer)
         return op.emitError("expected a task on buffers, found an operand of type ") << operand.getType();
-      task.operands.push_back({buffer.getArena(), static_cast<int64_t>(buffer.getOffset()), cast<MemRefType>(buffer.getType()),
+      task.operands.push_back({buffer.getArena(), static_cast<int64_t>(buffer.getOffset()),
+                               cast<MemRefType>(buffer.getType()),
                                static_cast<int64_t>(buffer.getChipletStride().value_or(0))});
     }
     if (op.getPartition())
@@ -155,14 +157,16 @@ LogicalResult Reader::addQueues(func::FuncOp step) {
     for (int64_t id : queue.getTasks()) {
       auto it = entries[worker].find(id);
       if (it == entries[worker].end())
-        return queue.emitError("expected each of the worker's tasks once, found task ") << id << " again or without a part";
+        return queue.emitError("expected each of the worker's tasks once, found task ")
+               << id << " again or without a part";
       s.queues[worker].push_back(it->second.front());
       it->second.erase(it->second.begin());
       if (it->second.empty())
         entries[worker].erase(it);
     }
     if (!entries[worker].empty())
-      return queue.emitError("expected every task of the worker in its queue, found ") << entries[worker].size() << " missing";
+      return queue.emitError("expected every task of the worker in its queue, found ")
+             << entries[worker].size() << " missing";
   }
   for (const auto &left : entries)
     if (!left.empty())
@@ -241,7 +245,8 @@ FailureOr<std::vector<Task>> Reader::fromKernel(gpu::GPUModuleOp kernel) {
   // Queues stand one after the other. Tiles are as many as the entries of a task name.
   s.queues.resize(s.chiplets * s.workers);
   if (queues->size() != s.queues.size() + 1)
-    return kernel.emitError("expected a queue for each of ") << s.queues.size() << " workers, found " << queues->size() - 1;
+    return kernel.emitError("expected a queue for each of ")
+           << s.queues.size() << " workers, found " << queues->size() - 1;
   for (uint32_t worker = 0; worker < s.queues.size(); ++worker)
     for (int32_t i = (*queues)[worker]; i < (*queues)[worker + 1]; ++i) {
       CuTask entry;
@@ -254,6 +259,55 @@ FailureOr<std::vector<Task>> Reader::fromKernel(gpu::GPUModuleOp kernel) {
       s.cuTasks.push_back(std::move(entry));
     }
   return tasks;
+}
+
+//===----------------------------------------------------------------------===//
+// What the code generator makes of many rows
+//===----------------------------------------------------------------------===//
+
+/// Contractions of which tiles are computed together: all of a tile have one size.
+static std::optional<Contraction> togetherOf(const Body &body) {
+  if (!body.isContraction || body.tiles.front().contractions.empty())
+    return std::nullopt;
+  Contraction first = body.tiles.front().contractions.front();
+  for (const Contraction &c : body.tiles.front().contractions)
+    if (c.m != first.m || c.k != first.k || c.n != nv::kColumns)
+      return std::nullopt;
+  return first;
+}
+
+/// Decides which bodies go in rounds, as the lowering for NVIDIA chips does.
+static void planRounds(Schedule &s) {
+  std::vector<int64_t> most(s.bodies.size());
+  for (const CuTask &cu : s.cuTasks) {
+    int64_t &of = most[s.tasks[cu.task].body];
+    of = std::max<int64_t>(of, cu.pieces.size());
+  }
+  int64_t mostRows = 0;
+  for (const Body &body : s.bodies)
+    if (auto contraction = togetherOf(body))
+      mostRows = std::max(mostRows, contraction->m);
+  std::optional<int64_t> groups = nv::rowGroups(std::max<int64_t>(mostRows, 1), nv::kWaves);
+  for (auto [body, tiles] : llvm::zip_equal(s.bodies, most)) {
+    Rounds &rounds = body.rounds;
+    const Work &work = body.tiles.front();
+    if (auto c = togetherOf(body); c && mostRows > nv::kFewRows && groups) {
+      int64_t turns = nv::kWaves / *groups, chunks = llvm::divideCeil(c->k, nv::kDeep);
+      rounds.together = nv::tilesTogether(c->m, work.contractions.size(), *groups, tiles);
+      rounds.count = chunks;
+      rounds.turns = turns;
+      rounds.ahead = nv::loadsAhead(nv::blocksOf(c->m, *groups), chunks, turns) ? 1 : 0;
+      rounds.readers = *groups;
+    } else if (work.attentionRows >= kManyRows) {
+      // Each warp takes rows of its own, one after the other.
+      int64_t positions = 0;
+      rounds.rows = llvm::divideCeil(work.attentionRows, nv::kWaves);
+      for (const Work &tile : body.tiles)
+        positions = std::max(positions, tile.attentionPositions);
+      rounds.turns = std::min(nv::kWaves, work.attentionRows);
+      rounds.count = rounds.turns * rounds.rows * std::max<int64_t>(1, llvm::divideCeil(positions, nv::kPositions));
+    }
+  }
 }
 
 FailureOr<Schedule> fleet::sim::readSchedule(ModuleOp module, int64_t context) {
@@ -306,6 +360,8 @@ FailureOr<Schedule> fleet::sim::readSchedule(ModuleOp module, int64_t context) {
     pieces[cu.task] += cu.pieces.size();
   for (auto [task, count] : llvm::zip_equal(s.tasks, pieces))
     task.isReplicated = count > static_cast<int64_t>(s.bodies[task.body].tiles.size());
+  if (target.getBackend() == Backend::NVVM)
+    planRounds(s);
   publish(s);
   return std::move(s);
 }

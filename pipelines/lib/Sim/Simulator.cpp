@@ -30,6 +30,7 @@ constexpr double kNever = std::numeric_limits<double>::infinity();
 enum class Kind : uint8_t {
   Step,         ///< a worker goes on
   Transfer,     ///< a stream's next transfer may begin
+  Round,        ///< a worker may read its next round
   FreeSlot,     ///< a slot of a worker's ring is empty again
   ArriveLocal,  ///< an arrival at the counter of (task, chiplet)
   ArriveDevice, ///< an arrival at the counter of a task
@@ -41,9 +42,7 @@ struct Event {
   uint64_t order;
   Kind kind;
   uint32_t what;
-  bool operator>(const Event &other) const {
-    return std::tie(time, order) > std::tie(other.time, other.order);
-  }
+  bool operator>(const Event &other) const { return std::tie(time, order) > std::tie(other.time, other.order); }
 };
 
 /// Bytes on their way to a worker: into its ring, or what it reads otherwise.
@@ -68,10 +67,17 @@ struct Worker {
   int64_t cause = -1;
   After after = After::Nothing;
   uint32_t pending = 0;
-  // The piece that runs.
+  // The pieces that run.
+  uint32_t pieces = 1;
   int64_t weightsLeft = 0, ringBytes = 0; ///< what comes through the ring: still to come, in all
   double chain = 0, demandBegan = 0, demandEnd = 0, cost = 0;
   bool isReading = false, isEnding = false;
+  // Their rounds: how many, of which so many are asked for, there since when, and used.
+  int64_t rounds = 0, asked = 0, used = 0;
+  std::vector<double> there;
+  Bytes roundBytes{};
+  double turnCost = 0; ///< what a turn uses a round for, beside its part of the chain
+  double ownReads = 0; ///< of each tile alone, behind its sums
   // The ring: what was fetched and not yet used, and what to fetch next.
   struct Arrived {
     double time;
@@ -119,8 +125,12 @@ private:
   void finish(uint32_t worker, double now);
   void advance(uint32_t worker, double now);
   bool demand(uint32_t worker, double now, const Work &work, uint32_t part, uint32_t parts);
+  void beginRounds(uint32_t worker, double now, const Rounds &rounds);
+  void askRound(uint32_t worker, double now);
+  const Rounds &roundsOf(const Worker &w) const { return s.bodies[s.tasks[entry(w).task].body].rounds; }
+  bool useRound(uint32_t worker, int64_t done, int64_t of);
   void store(uint32_t worker, const Work &work, uint32_t part, uint32_t parts);
-  double costOf(const Work &work, uint32_t part, uint32_t parts) const;
+  double costOf(const Work &work, uint32_t part, uint32_t parts, int64_t readers = 1) const;
   /// Whether weights are fetched before the entry that uses them runs.
   bool fetchesAhead() const { return o.prefetch && !o.deal.isDynamic; }
   /// Whether `access` of a tile comes through the ring.
@@ -159,9 +169,7 @@ private:
     w.ready = released[cuOf(w)];
     std::tie(w.cause, w.after) = releasedBy[cuOf(w)];
   }
-  double latencyOf(const Bytes &bytes) const {
-    return bytes[kHbm] ? p.hbmNs : bytes[kMall] ? p.mallNs : p.l2Ns;
-  }
+  double latencyOf(const Bytes &bytes) const { return bytes[kHbm] ? p.hbmNs : bytes[kMall] ? p.mallNs : p.l2Ns; }
   /// How long loads of these bytes take if nothing but their latency holds them up.
   double roundsOf(const Bytes &bytes) const {
     return (bytes[kL2] * p.l2Ns + bytes[kMall] * p.mallNs + bytes[kHbm] * p.hbmNs) / p.loadBytes;
@@ -205,7 +213,7 @@ static std::pair<int64_t, int64_t> runsOf(const Access &access, uint32_t part, u
   return {access.count * part / parts, access.count * (part + 1) / parts};
 }
 
-double Engine::costOf(const Work &work, uint32_t part, uint32_t parts) const {
+double Engine::costOf(const Work &work, uint32_t part, uint32_t parts, int64_t readers) const {
   double matrix = 0;
   for (const Contraction &c : work.contractions) {
     int64_t m = parts == 1 ? c.m : std::clamp<int64_t>(c.m - part * o.deal.rowTile, 0, o.deal.rowTile);
@@ -213,7 +221,7 @@ double Engine::costOf(const Work &work, uint32_t part, uint32_t parts) const {
     matrix += 2.0 * padded * c.n * c.k / p.matrixGflops;
     result.flops += 2.0 * m * c.n * c.k;
   }
-  double lds = p.ldsGbs > 0 ? work.weightBytes / p.ldsGbs : 0;
+  double lds = p.ldsGbs > 0 ? readers * work.weightBytes / p.ldsGbs : 0;
   double share = parts == 1 ? 1 : 1.0 / parts;
   return std::max(matrix, lds) + work.vectorOps * share / p.vectorGops + work.reductions * p.reductionNs;
 }
@@ -238,6 +246,59 @@ bool Engine::demand(uint32_t worker, double now, const Work &work, uint32_t part
   chunk.whole = p.loadBytes > 0 ? now + roundsOf(chunk.left) : 0;
   enqueue(2 * worker + 1, chunk, now);
   return true;
+}
+
+static bool isSame(const Access &a, const Access &b) {
+  return std::tie(a.operand, a.offset, a.bytes, a.count, a.stride) ==
+         std::tie(b.operand, b.offset, b.bytes, b.count, b.stride);
+}
+
+/// Begins to read what the pieces of `worker` have in common, in rounds.
+void Engine::beginRounds(uint32_t worker, double now, const Rounds &rounds) {
+  Worker &w = workers[worker];
+  const CuTask &cu = entry(w);
+  const Work &first = tileOf(cuOf(w), w.piece);
+  w.roundBytes = {};
+  w.ownReads = 0;
+  // The left side of a contraction is the same for all tiles of its body; what is not is the tile's own.
+  const std::vector<Work> &all = s.bodies[s.tasks[cu.task].body].tiles;
+  const Work &other = &all.front() == &first ? all.back() : all.front();
+  for (uint32_t i = 0; i < w.pieces; ++i) {
+    Bytes own{};
+    for (const Access &access : tileOf(cuOf(w), w.piece + i).accesses) {
+      if (access.writes || isOfRing(access, s.tasks[cu.task]))
+        continue;
+      auto isRead = [&](const Access &it) { return !it.writes && isSame(it, access); };
+      bool isCommon = first.contractions.empty() || llvm::any_of(other.accesses, isRead);
+      if (isCommon && i)
+        continue;
+      for (int64_t run = 0; run < access.count; ++run)
+        memory.read(chipletOf(worker), addressOf(worker, cu, access) + run * access.stride, access.bytes,
+                    isCommon ? w.roundBytes : own);
+    }
+    if (llvm::any_of(own, [](int64_t bytes) { return bytes > 0; }))
+      w.ownReads += latencyOf(own);
+  }
+  w.rounds = rounds.count;
+  w.turnCost = (std::min(rounds.turns, rounds.count) - 1) * w.cost / rounds.count;
+  w.asked = w.used = 0;
+  w.there.clear();
+  w.isReading = true;
+  for (int64_t i = 0; i < rounds.turns * (1 + rounds.ahead); ++i)
+    askRound(worker, now);
+}
+
+/// Reads the worker's next round, if there is one.
+void Engine::askRound(uint32_t worker, double now) {
+  Worker &w = workers[worker];
+  if (w.asked == w.rounds)
+    return;
+  Chunk chunk{0, 0, {}, 0, cuOf(w), 0};
+  for (int level = 0; level < kLevels; ++level)
+    chunk.left[level] = w.roundBytes[level] * (w.asked + 1) / w.rounds - w.roundBytes[level] * w.asked / w.rounds;
+  ++w.asked;
+  chunk.ready = now + latencyOf(chunk.left) + (w.ringBytes ? p.roundNs : p.positionsNs);
+  enqueue(2 * worker + 1, chunk, now);
 }
 
 void Engine::store(uint32_t worker, const Work &work, uint32_t part, uint32_t parts) {
@@ -348,8 +409,10 @@ void Engine::transferred(uint32_t stream, double now) {
   uint32_t worker = stream / 2;
   Worker &w = workers[worker];
   if (stream % 2) {
-    w.isReading = false;
     w.demandEnd = now;
+    if (w.rounds)
+      w.there.push_back(now);
+    w.isReading = static_cast<int64_t>(w.there.size()) < w.rounds;
     if (w.stage == Worker::PrologueDone) {
       records[cuOf(w)].activations += now - w.demandBegan;
       const Body &body = s.bodies[s.tasks[entry(w).task].body];
@@ -413,20 +476,35 @@ void Engine::step(uint32_t worker, double now) {
   case Worker::BeginPiece: {
     const DeviceTask &task = s.tasks[entry(w).task];
     uint32_t part = entry(w).pieces[w.piece] % task.rowParts;
-    const Work &work = tileOf(cuOf(w), w.piece);
-    w.weightsLeft = w.ringBytes = ringBytesOf(work, task);
-    w.cost = costOf(work, part, task.rowParts);
+    const Rounds &rounds = roundsOf(w);
+    bool goesInRounds = rounds.count && task.rowParts == 1;
+    int64_t most = goesInRounds ? rounds.together : 1;
+    w.pieces = std::min<int64_t>(most, entry(w).pieces.size() - w.piece);
+    w.ringBytes = 0;
+    w.cost = 0;
+    for (uint32_t i = 0; i < w.pieces; ++i) {
+      const Work &work = tileOf(cuOf(w), w.piece + i);
+      w.ringBytes += ringBytesOf(work, task);
+      w.cost += costOf(work, part, task.rowParts, goesInRounds ? rounds.readers : 1);
+    }
+    w.weightsLeft = w.ringBytes;
     w.chain = w.demandBegan = w.demandEnd = now;
     w.stage = Worker::EndPiece;
     w.isEnding = false;
-    w.isReading = demand(worker, now, work, part, task.rowParts);
+    if (goesInRounds)
+      beginRounds(worker, now, rounds);
+    else
+      w.isReading = demand(worker, now, tileOf(cuOf(w), w.piece), part, task.rowParts);
     advance(worker, now);
     return;
   }
   case Worker::EndPiece: {
     const DeviceTask &task = s.tasks[entry(w).task];
-    store(worker, tileOf(cuOf(w), w.piece), entry(w).pieces[w.piece] % task.rowParts, task.rowParts);
-    if (++w.piece < entry(w).pieces.size()) {
+    for (uint32_t last = w.piece + w.pieces; w.piece < last; ++w.piece)
+      store(worker, tileOf(cuOf(w), w.piece), entry(w).pieces[w.piece] % task.rowParts, task.rowParts);
+    w.rounds = 0;
+    w.there.clear();
+    if (w.piece < entry(w).pieces.size()) {
       w.stage = Worker::BeginPiece;
       return step(worker, now);
     }
@@ -475,7 +553,20 @@ void Engine::wait(uint32_t worker, double now) {
     at(std::max(now, w.ready) + acquireOf(task), Kind::Step, worker);
 }
 
-/// Uses what has arrived for the piece that runs, and ends the piece when all is there.
+/// Whether the rounds are there that work needs which begins where `done` of `of` parts are over; then it
+/// begins no sooner than they came.
+bool Engine::useRound(uint32_t worker, int64_t done, int64_t of) {
+  Worker &w = workers[worker];
+  size_t round = std::min(w.rounds - 1, done * w.rounds / of);
+  if (w.there.size() <= round)
+    return false;
+  double begin = std::max(w.chain, w.there[round]);
+  records[cuOf(w)].activations += begin - w.chain;
+  w.chain = begin;
+  return true;
+}
+
+/// Uses what has arrived for the pieces that run, and ends them when all is there.
 void Engine::advance(uint32_t worker, double now) {
   Worker &w = workers[worker];
   if (w.stage != Worker::EndPiece || w.isEnding)
@@ -483,23 +574,38 @@ void Engine::advance(uint32_t worker, double now) {
   CuRecord &record = records[cuOf(w)];
   while (w.weightsLeft > 0 && !w.arrived.empty()) {
     Worker::Arrived chunk = w.arrived.front();
+    if (w.rounds && !useRound(worker, w.ringBytes - w.weightsLeft, w.ringBytes))
+      break;
     w.arrived.pop_front();
     double begin = std::max(w.chain, chunk.time);
     record.bandwidth += begin - w.chain;
     w.chain = begin + w.cost * chunk.bytes / w.ringBytes;
     w.weightsLeft -= chunk.bytes;
     at(w.chain, Kind::FreeSlot, worker);
+    for (; w.used < (w.ringBytes - w.weightsLeft) * w.rounds / w.ringBytes; ++w.used)
+      at(w.chain + w.turnCost, Kind::Round, worker);
+  }
+  // Without weights a round is work of its own.
+  for (; !w.ringBytes && w.used < w.rounds && useRound(worker, w.used, w.rounds); ++w.used) {
+    w.chain += w.cost / w.rounds;
+    at(w.chain, Kind::Round, worker);
   }
   if (w.weightsLeft > 0 || w.isReading)
     return;
   double end = std::max(w.chain, w.demandEnd);
   record.activations += end - w.chain;
-  if (!w.ringBytes)
+  if (!w.ringBytes && !w.rounds)
     end += w.cost;
+  record.activations += w.rounds ? w.ownReads : 0;
   w.isEnding = true;
   // Nothing is fetched while sums are added to.
   double added = p.addGbs > 0 ? tileOf(cuOf(w), w.piece).addedBytes / p.addGbs : 0;
-  at(std::max(now, end) + added + p.tileNs, Kind::Step, worker);
+  double last = added + p.tileNs;
+  if (w.rounds) {
+    bool isOfTiles = w.ringBytes > 0;
+    last = added + w.ownReads + (isOfTiles ? w.pieces * p.togetherNs : roundsOf(w).rows * p.rowNs);
+  }
+  at(std::max(now, end) + last, Kind::Step, worker);
 }
 
 void Engine::finish(uint32_t worker, double now) {
@@ -696,6 +802,11 @@ bool Engine::run(std::string &error) {
       break;
     case Kind::Transfer:
       move(event.what, now);
+      break;
+    case Kind::Round:
+      // Those of pieces that are over have all been asked for.
+      if (workers[event.what].rounds)
+        askRound(event.what, now);
       break;
     case Kind::FreeSlot:
       --workers[event.what].slots;

@@ -24,6 +24,7 @@ struct Parameters {
   double localAtomicNs, localServiceNs, deviceServiceNs, flagNs, releaseNs, acquireNs;
   double dispatchNs, schedulerNs, broadcastNs;
   double matrixGflops, matrixRows, ldsGbs, vectorGops, reductionNs, tileNs, addGbs;
+  double togetherNs, roundNs, positionsNs, rowNs;
   double slotBytes, ringReserve;
   double launchNs;
 };

@@ -45,6 +45,18 @@ struct Work {
   int64_t reductions = 0; ///< steps in which the threads of a worker need each other
   int64_t weightBytes = 0, streamedBytes = 0;
   int64_t addedBytes = 0; ///< to sums in memory, which others may add to as well
+  int64_t attentionRows = 0, attentionPositions = 0; ///< rows that attend, and to how many positions each
+};
+
+/// How a kernel computes a body of many rows: what contractions of several tiles have in common, or the
+/// keys and values of attention, is read in rounds, each of which is used before its turn reads on.
+struct Rounds {
+  int64_t together = 1; ///< tiles that share their reads
+  int64_t count = 0;    ///< rounds of these tiles; 0: reads go beside the work
+  int64_t turns = 1;    ///< groups of warps that have rounds of their own, at the same time
+  int64_t ahead = 0;    ///< rounds that each of them reads while it uses one
+  int64_t readers = 1;  ///< warps that read each slot of the ring
+  int64_t rows = 0;     ///< of attention, that a warp takes one after the other
 };
 
 struct Body {
@@ -52,6 +64,7 @@ struct Body {
   Work prologue;
   std::vector<Work> tiles;
   bool isContraction = false;
+  Rounds rounds;
 };
 
 /// Tiles of a device task that one worker runs as one queue entry. A piece is

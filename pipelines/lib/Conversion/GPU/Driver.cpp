@@ -597,7 +597,7 @@ void GPUDriver::runOnOperation() {
   gpu::GPUModuleOp gpuModule = modules.front();
   for (auto function : llvm::make_early_inc_range(gpuModule.getOps<gpu::GPUFuncOp>()))
     function.erase();
-  setWorkgroup(gpuModule, {256, target.getBackend() == Backend::ROCDL ? 64 : 32});
+  setWorkgroup(gpuModule, {kThreads, target.getBackend() == Backend::ROCDL ? 64 : 32});
   FailureOr<Kernel> kernel = findKernel(gpuModule, arenas);
   if (succeeded(kernel) && stamps) {
     // After everything else of the work arena, and the manifest says where.

@@ -102,7 +102,7 @@ Workgroup mlir::fleet::gpugen::getWorkgroup(gpu::GPUModuleOp module) {
     auto attr = module->getAttrOfType<IntegerAttr>(name);
     return attr ? attr.getInt() : otherwise;
   };
-  return {number("fleet.threads", 256), number("fleet.lanes", 64)};
+  return {number("fleet.threads", kThreads), number("fleet.lanes", 64)};
 }
 
 void mlir::fleet::gpugen::setWorkgroup(gpu::GPUModuleOp module, Workgroup workgroup) {

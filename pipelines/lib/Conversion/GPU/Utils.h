@@ -10,6 +10,7 @@
 
 #include "../CPU/Utils.h"
 
+#include "fleet/Conversion/ManyRows.h"
 #include "fleet/IR/Fleet.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"

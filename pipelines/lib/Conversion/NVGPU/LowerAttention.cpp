@@ -25,8 +25,6 @@ using namespace mlir::fleet::nv;
 
 /// Stands for minus infinity: exp of a difference with it is 0, never a NaN.
 static constexpr float kLowest = -1.0e30f;
-/// Positions of a warp's round: the contracted dimension of one mma.
-static constexpr int64_t kPositions = kDepth;
 /// Elements of 16 bytes; of a query or key that one load of a warp brings; of a value.
 static constexpr int64_t kWide = 8, kKeyLoad = 4 * kWide, kValueLoad = 8 * kWide;
 

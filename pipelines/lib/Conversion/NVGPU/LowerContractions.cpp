@@ -203,8 +203,8 @@ static void lower(Emitter &e, linalg::MatmulOp op, Contraction c, std::optional<
     both = e.loop(wave, e.index(chunks), waves, both, [&](Value chunk, ValueRange carried) {
       Value at = e.addIndex(position, chunk);
       Value slot = rem(at, *slots);
-      Value parity = arith::AndIOp::create(
-          e.b, e.loc, arith::IndexCastOp::create(e.b, e.loc, i32, quotient(at, *slots)), e.i32(1));
+      Value parity = arith::AndIOp::create(e.b, e.loc,
+                                           arith::IndexCastOp::create(e.b, e.loc, i32, quotient(at, *slots)), e.i32(1));
       ring.waitUntilFull(slot, parity);
       Value base = e.addIndex(e.mulIndex(slot, kSlot), laneOffset), begin = e.mulIndex(chunk, kDeep);
       auto one = [&](Value depth, ValueRange sums) {
@@ -235,21 +235,20 @@ static void lower(Emitter &e, linalg::MatmulOp op, Contraction c, std::optional<
     for (size_t i = 0, n = sums.size(); i < n; ++i)
       sums[i] = e.add(both[i], both[n + i]);
   } else {
-    sums = e.loop(e.mulIndex(wave, kDepth), e.index(c.depth), waves * kDepth, sums,
-                  [&](Value depth, ValueRange sums) {
-                    // As the four matrices would hold them: (column, depths d and d + 1).
-                    SmallVector<Value> left;
-                    for (auto [deeper, right] : {std::pair(0, 0), {0, 8}, {8, 0}, {8, 8}}) {
-                      Value at = e.addIndex(e.addIndex(depth, inGroup), deeper);
-                      Value column = e.addIndex(group, right);
-                      Value two = vector::FromElementsOp::create(
-                          e.b, e.loc, VectorType::get({2}, e.b.getBF16Type()),
-                          ValueRange{e.load(c.rhs, {at, column}), e.load(c.rhs, {e.addIndex(at, 1), column})});
-                      Value bits = vector::BitCastOp::create(e.b, e.loc, VectorType::get({1}, i32), two);
-                      left.push_back(vector::ExtractOp::create(e.b, e.loc, bits, int64_t(0)));
-                    }
-                    return stepOf(depth, left, sums);
-                  });
+    sums = e.loop(e.mulIndex(wave, kDepth), e.index(c.depth), waves * kDepth, sums, [&](Value depth, ValueRange sums) {
+      // As the four matrices would hold them: (column, depths d and d + 1).
+      SmallVector<Value> left;
+      for (auto [deeper, right] : {std::pair(0, 0), {0, 8}, {8, 0}, {8, 8}}) {
+        Value at = e.addIndex(e.addIndex(depth, inGroup), deeper);
+        Value column = e.addIndex(group, right);
+        Value two = vector::FromElementsOp::create(
+            e.b, e.loc, VectorType::get({2}, e.b.getBF16Type()),
+            ValueRange{e.load(c.rhs, {at, column}), e.load(c.rhs, {e.addIndex(at, 1), column})});
+        Value bits = vector::BitCastOp::create(e.b, e.loc, VectorType::get({1}, i32), two);
+        left.push_back(vector::ExtractOp::create(e.b, e.loc, bits, int64_t(0)));
+      }
+      return stepOf(depth, left, sums);
+    });
   }
 
   // Row r + 4 is another lane's.

@@ -15,24 +15,10 @@ using namespace mlir::fleet;
 using namespace mlir::fleet::gpugen;
 using namespace mlir::fleet::nv;
 
-/// Registers of a lane for sums and the chunk of activations: a third warp on one of
-/// a multiprocessor's four register files leaves each 168.
-static constexpr int64_t kMostHeld = 112;
-/// Tiles together: more only make the code longer.
-static constexpr int64_t kMostTogether = 6;
-
 /// Elements of activations that a lane loads at once: 4 for each of 2 steps.
 static constexpr int64_t kWide = 8;
 /// Contracted elements of one such load of a warp.
 static constexpr int64_t kLoad = 4 * kWide;
-
-/// Blocks of rows of one of `groups` warps.
-static int64_t blocksOf(int64_t rows, int64_t groups) { return llvm::divideCeil(rows, groups * kRows); }
-
-std::optional<int64_t> nv::rowGroups(int64_t rows, int64_t waves) {
-  int64_t groups = llvm::PowerOf2Ceil(llvm::divideCeil(rows, kRowsOfWarp));
-  return waves % groups ? std::nullopt : std::optional(groups);
-}
 
 std::optional<TileLoop> nv::matchTileLoop(func::FuncOp body) {
   std::optional<TileLoop> found;
@@ -49,13 +35,6 @@ std::optional<TileLoop> nv::matchTileLoop(func::FuncOp body) {
     found->ops.push_back(op);
   });
   return isOne ? found : std::nullopt;
-}
-
-int64_t nv::tilesTogether(const TileLoop &loop, int64_t groups, int64_t tiles) {
-  int64_t blocks = blocksOf(loop.first.rows, groups);
-  int64_t sums = 4 * blocks * loop.ops.size(), chunk = blocks * kRows * kDeep * 2 / 4 / 32;
-  int64_t most = std::min((kMostHeld - chunk) / sums, kMostTogether);
-  return std::clamp(most, int64_t(1), std::max<int64_t>(tiles, 1));
 }
 
 namespace {
@@ -184,7 +163,7 @@ struct Together {
     }
     // Carried: the position in the ring, the sums [tile][stream][block][4], and the
     // chunk of activations, loaded one round ahead if there are registers for two.
-    bool isAhead = blocks == 1 && chunks > turns;
+    bool isAhead = loadsAhead(blocks, chunks, turns);
     int64_t perTile = streams * perStream;
     size_t count = together * perTile;
     SmallVector<Value> state = {e.toIndex(e.load(positions, e.wave()))};

@@ -12,7 +12,7 @@
 // turns take 256 deep chunks of it, hold a chunk of activations as mma fragments,
 // and multiply it with that chunk of every tile. The stream has this order. With
 // more than 16 rows a turn is that of a group of warps, each with rows of its own:
-// they read the same slots.
+// they read the same slots. How many tiles and warps: fleet/Conversion/ManyRows.h.
 //
 //===----------------------------------------------------------------------===//
 
@@ -30,19 +30,8 @@ constexpr StringRef kRowGroups = "fleet.row_groups";
 /// On a body's loop: its contractions are computed so, this many tiles together.
 constexpr StringRef kTogether = "fleet.tiles_together";
 
-/// Up to this many rows tiles are computed one by one.
-constexpr int64_t kFewRows = 4;
-/// Contracted elements of a slot.
-constexpr int64_t kDeep = kSlot / (kColumns * 2);
-
-/// Rows of activations that a warp holds a chunk of in registers.
-constexpr int64_t kRowsOfWarp = 16;
 /// Slots that each turn has at least.
 constexpr int64_t kSlotsOfTurn = 2;
-
-/// The warps of a turn for so many rows, a divisor of `waves`; none if there are
-/// not warps enough.
-std::optional<int64_t> rowGroups(int64_t rows, int64_t waves);
 
 /// The streamed contractions of a body's loop, if they can be computed together:
 /// all have one left side, which stands in front of the loop.
@@ -52,9 +41,6 @@ struct TileLoop {
   Contraction first;
 };
 std::optional<TileLoop> matchTileLoop(func::FuncOp body);
-
-/// Tiles that are worth being computed together, of at most `tiles` of a task.
-int64_t tilesTogether(const TileLoop &loop, int64_t groups, int64_t tiles);
 
 /// Replaces the loop.
 void lowerTogether(Emitter &e, TileLoop &loop, int64_t slots, int64_t groups);

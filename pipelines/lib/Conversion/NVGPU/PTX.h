@@ -13,13 +13,6 @@
 namespace mlir::fleet::nv {
 using gpugen::Emitter;
 
-/// Bytes of one slot of the ring of weights: one bulk copy.
-constexpr int64_t kSlot = 8192;
-/// Columns of a tile of weights, rows of an mma's left side.
-constexpr int64_t kColumns = 16;
-/// Contracted elements of one mma, and rows of activations.
-constexpr int64_t kDepth = 16, kRows = 8;
-
 /// The pointer to byte `offset` (an index) of a memref without layout offset.
 Value pointerTo(Emitter &e, Value memref, Value offset);
 

@@ -68,12 +68,12 @@ static Operation *placeOfLeft(linalg::MatmulOp op) {
 /// read it there: it may be split where it stands.
 static bool isForContractions(Value left, Operation *place) {
   return left.getDefiningOp<memref::ViewOp>() && llvm::all_of(left.getUses(), [&](OpOperand &use) {
-    Operation *user = use.getOwner();
-    if (auto other = dyn_cast<linalg::MatmulOp>(user); other && use.getOperandNumber() == 0)
-      return matchContraction(other) && placeOfLeft(other) == place;
-    Operation *ancestor = place->getBlock()->findAncestorOpInBlock(*user);
-    return ancestor && ancestor->isBeforeInBlock(place);
-  });
+           Operation *user = use.getOwner();
+           if (auto other = dyn_cast<linalg::MatmulOp>(user); other && use.getOperandNumber() == 0)
+             return matchContraction(other) && placeOfLeft(other) == place;
+           Operation *ancestor = place->getBlock()->findAncestorOpInBlock(*user);
+           return ancestor && ancestor->isBeforeInBlock(place);
+         });
 }
 
 std::optional<Staging> nv::findStaging(linalg::MatmulOp op, const Contraction &c) {
@@ -226,7 +226,6 @@ void askForParts(Emitter &e, const Caches &caches, Value state, Value tile, Valu
     });
   });
 }
-
 
 memref::GlobalOp addTable(gpu::GPUModuleOp module, StringRef name, ArrayRef<int32_t> data, ArrayRef<int64_t> shape) {
   OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
@@ -382,9 +381,11 @@ void NVGPUStreamWeights::runOnOperation() {
   if (isMany)
     togetherTable = addTable(module, "stream_together", together, {static_cast<int64_t>(together.size())});
   Ahead what{addTable(module, "ahead_begins", aheadBegins, {static_cast<int64_t>(aheadBegins.size())}), {}, caches};
-  bool callsDispatch = step.getBody().walk([](func::CallOp call) {
-    return call.getCallee() == "dispatch" ? WalkResult::interrupt() : WalkResult::advance();
-  }).wasInterrupted();
+  bool callsDispatch = step.getBody()
+                           .walk([](func::CallOp call) {
+                             return call.getCallee() == "dispatch" ? WalkResult::interrupt() : WalkResult::advance();
+                           })
+                           .wasInterrupted();
   if (!prefetch && !callsDispatch) {
     step.emitError("expected a call of @dispatch, at which the events of a task have come, found none");
     return signalPassFailure();
@@ -420,19 +421,20 @@ static SmallVector<Value> streamTogether(Emitter &e, function_ref<Value(StringRe
   OpBuilder::InsertionGuard guard(e.b);
   e.b.setInsertionPointToStart(passes.getBody());
   Value first = passes.getInductionVar(), last = least(e.addIndex(first, together), hi);
-  auto after = e.loop(e.index(0), bytes, turns * kSlot, passes.getRegionIterArgs(), [&](Value done, ValueRange carried) {
-    return e.loop(first, last, 1, carried, [&](Value tile, ValueRange carried) {
-      return e.loop(t.begin, t.end, 1, carried, [&](Value row, ValueRange carried) {
-        Value operand = entryOf(streams, {row, e.index(0)});
-        Value at = entryOf(deviceTasks, {t.task, e.addIndex(operand, 3)});
-        at = e.addIndex(e.mulIndex(at, kArenaAlignment), arith::MulIOp::create(e.b, e.loc, tile, bytes));
-        return e.loop(e.index(0), e.index(turns), 1, carried, [&](Value turn, ValueRange carried) {
-          Value from = least(e.addIndex(done, e.mulIndex(turn, kSlot)), bytes);
-          return fill(e.addIndex(at, from), least(minus(bytes, from), e.index(kSlot)), carried);
+  auto after =
+      e.loop(e.index(0), bytes, turns * kSlot, passes.getRegionIterArgs(), [&](Value done, ValueRange carried) {
+        return e.loop(first, last, 1, carried, [&](Value tile, ValueRange carried) {
+          return e.loop(t.begin, t.end, 1, carried, [&](Value row, ValueRange carried) {
+            Value operand = entryOf(streams, {row, e.index(0)});
+            Value at = entryOf(deviceTasks, {t.task, e.addIndex(operand, 3)});
+            at = e.addIndex(e.mulIndex(at, kArenaAlignment), arith::MulIOp::create(e.b, e.loc, tile, bytes));
+            return e.loop(e.index(0), e.index(turns), 1, carried, [&](Value turn, ValueRange carried) {
+              Value from = least(e.addIndex(done, e.mulIndex(turn, kSlot)), bytes);
+              return fill(e.addIndex(at, from), least(minus(bytes, from), e.index(kSlot)), carried);
+            });
+          });
         });
       });
-    });
-  });
   scf::YieldOp::create(e.b, e.loc, after);
   return SmallVector<Value>(passes.getResults());
 }
@@ -468,7 +470,7 @@ void NVGPUStreamWeights::planTogether(func::FuncOp dispatch, int64_t groups,
       body.walk([](linalg::MatmulOp op) { op->removeAttr(kStreamed); });
       return;
     }
-    int64_t count = tilesTogether(*loop, groups, most);
+    int64_t count = tilesTogether(loop->first.rows, loop->ops.size(), groups, most);
     if (auto before = loop->loop->getAttrOfType<IntegerAttr>(kTogether))
       count = std::max(count, before.getInt());
     loop->loop->setAttr(kTogether, Builder(&getContext()).getI64IntegerAttr(count));
@@ -532,8 +534,7 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
       memref::StoreOp::create(e.b, e.loc, e.load(positionOf, i), kept, ValueRange{e.index(1), i});
     });
   }
-  Value isWalker = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ult, e.thread(),
-                                         e.index(workgroup.threads));
+  Value isWalker = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ult, e.thread(), e.index(workgroup.threads));
   e.ifThen(isWalker, [&] {
     // Of many rows a warp's.
     int64_t count = turns ? workgroup.waves() : workgroup.threads;
@@ -590,7 +591,8 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
       auto waitForWalk = [&](Value entries, Value goesOn) -> Value {
         Value least = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), entries);
         auto read = [&](Value word) -> Value {
-          return memref::AtomicRMWOp::create(e.b, e.loc, arith::AtomicRMWKind::ori, e.i32(0), word, ValueRange{e.index(0)});
+          return memref::AtomicRMWOp::create(e.b, e.loc, arith::AtomicRMWKind::ori, e.i32(0), word,
+                                             ValueRange{e.index(0)});
         };
         auto waiting = scf::WhileOp::create(
             e.b, e.loc, TypeRange{e.b.getI1Type()}, ValueRange{goesOn},
@@ -634,7 +636,8 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
           Value count = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), size);
           arriveExpecting(e, ring.full(slot), count);
           auto copy = [&] {
-            copyBulk(e, pointerTo(e, data, e.mulIndex(slot, kSlot)), pointerTo(e, params, from), count, ring.full(slot));
+            copyBulk(e, pointerTo(e, data, e.mulIndex(slot, kSlot)), pointerTo(e, params, from), count,
+                     ring.full(slot));
           };
           if (turns)
             e.ifThen(arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ne, size, e.index(0)), copy);
@@ -651,51 +654,52 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
         aheadRows = table("ahead");
       e.loop(e.index(0), steps, 1, state, [&](Value stepNumber, ValueRange carried) {
         return e.loop(first, last, 1, carried, [&](Value cuTask, ValueRange before) {
-        SmallVector<Value> carried(before);
-        if (!prefetch) {
-          Value entries = arith::SubIOp::create(e.b, e.loc, last, first);
-          Value own = arith::SubIOp::create(e.b, e.loc, cuTask, first);
-          own = e.addIndex(arith::MulIOp::create(e.b, e.loc, stepNumber, entries), own);
-          carried[2] = waitForWalk(own, carried[2]);
-        }
-        Value task = entryOf(cuTasks, {cuTask, e.index(0)});
-        Value lo = entryOf(cuTasks, {cuTask, e.index(1)}), hi = entryOf(cuTasks, {cuTask, e.index(2)});
-        Value kind = entryOf(deviceTasks, {task, e.index(0)});
-        if (aheadRows)
-          e.loop(entryOf(aheadTable, kind), entryOf(aheadTable, e.addIndex(kind, 1)), 1, {},
-                 [&](Value row, ValueRange) {
-                   Value operand = entryOf(aheadRows, {row, e.index(0)});
-                   Value at = entryOf(deviceTasks, {task, e.addIndex(operand, 3)});
-                   prefetchBulk(e, pointerTo(e, params, e.mulIndex(at, kArenaAlignment)),
-                                e.load(aheadRows, {row, e.index(1)}));
-                   return SmallVector<Value>();
-                 });
-        if (knowsRows)
-          for (auto &entry : ahead.caches)
-            e.ifThen(isEqual(kind, e.index(entry.first)), [&] {
-              e.loop(lo, hi, 1, {}, [&](Value tile, ValueRange) {
-                askForParts(e, entry.second, step.getArgument(1), tile, stepNumber, rowsAtStart(), [&](int64_t operand) {
-                  Value at = entryOf(deviceTasks, {task, e.index(operand + 3)});
-                  return e.mulIndex(at, kArenaAlignment);
+          SmallVector<Value> carried(before);
+          if (!prefetch) {
+            Value entries = arith::SubIOp::create(e.b, e.loc, last, first);
+            Value own = arith::SubIOp::create(e.b, e.loc, cuTask, first);
+            own = e.addIndex(arith::MulIOp::create(e.b, e.loc, stepNumber, entries), own);
+            carried[2] = waitForWalk(own, carried[2]);
+          }
+          Value task = entryOf(cuTasks, {cuTask, e.index(0)});
+          Value lo = entryOf(cuTasks, {cuTask, e.index(1)}), hi = entryOf(cuTasks, {cuTask, e.index(2)});
+          Value kind = entryOf(deviceTasks, {task, e.index(0)});
+          if (aheadRows)
+            e.loop(entryOf(aheadTable, kind), entryOf(aheadTable, e.addIndex(kind, 1)), 1, {},
+                   [&](Value row, ValueRange) {
+                     Value operand = entryOf(aheadRows, {row, e.index(0)});
+                     Value at = entryOf(deviceTasks, {task, e.addIndex(operand, 3)});
+                     prefetchBulk(e, pointerTo(e, params, e.mulIndex(at, kArenaAlignment)),
+                                  e.load(aheadRows, {row, e.index(1)}));
+                     return SmallVector<Value>();
+                   });
+          if (knowsRows)
+            for (auto &entry : ahead.caches)
+              e.ifThen(isEqual(kind, e.index(entry.first)), [&] {
+                e.loop(lo, hi, 1, {}, [&](Value tile, ValueRange) {
+                  askForParts(e, entry.second, step.getArgument(1), tile, stepNumber, rowsAtStart(),
+                              [&](int64_t operand) {
+                                Value at = entryOf(deviceTasks, {task, e.index(operand + 3)});
+                                return e.mulIndex(at, kArenaAlignment);
+                              });
+                  return SmallVector<Value>();
                 });
-                return SmallVector<Value>();
+              });
+          Value begin = entryOf(beginTable, kind), end = entryOf(beginTable, e.addIndex(kind, 1));
+          if (turns)
+            return streamTogether(e, table, ring, turns, StreamedTask{task, lo, hi, kind, begin, end}, carried, fill);
+          return e.loop(lo, hi, 1, carried, [&](Value tile, ValueRange carried) {
+            return e.loop(begin, end, 1, carried, [&](Value row, ValueRange carried) {
+              Value operand = entryOf(streamTable, {row, e.index(0)});
+              Value bytes = entryOf(streamTable, {row, e.index(1)});
+              Value at = entryOf(deviceTasks, {task, e.addIndex(operand, 3)});
+              at = e.addIndex(e.mulIndex(at, kArenaAlignment), arith::MulIOp::create(e.b, e.loc, tile, bytes));
+              return e.loop(e.index(0), bytes, kSlot, carried, [&](Value done, ValueRange carried) {
+                Value left = arith::SubIOp::create(e.b, e.loc, bytes, done);
+                return fill(e.addIndex(at, done), arith::MinUIOp::create(e.b, e.loc, left, e.index(kSlot)), carried);
               });
             });
-        Value begin = entryOf(beginTable, kind), end = entryOf(beginTable, e.addIndex(kind, 1));
-        if (turns)
-          return streamTogether(e, table, ring, turns, StreamedTask{task, lo, hi, kind, begin, end}, carried, fill);
-        return e.loop(lo, hi, 1, carried, [&](Value tile, ValueRange carried) {
-          return e.loop(begin, end, 1, carried, [&](Value row, ValueRange carried) {
-            Value operand = entryOf(streamTable, {row, e.index(0)});
-            Value bytes = entryOf(streamTable, {row, e.index(1)});
-            Value at = entryOf(deviceTasks, {task, e.addIndex(operand, 3)});
-            at = e.addIndex(e.mulIndex(at, kArenaAlignment), arith::MulIOp::create(e.b, e.loc, tile, bytes));
-            return e.loop(e.index(0), bytes, kSlot, carried, [&](Value done, ValueRange carried) {
-              Value left = arith::SubIOp::create(e.b, e.loc, bytes, done);
-              return fill(e.addIndex(at, done), arith::MinUIOp::create(e.b, e.loc, left, e.index(kSlot)), carried);
-            });
           });
-        });
         });
       });
     });

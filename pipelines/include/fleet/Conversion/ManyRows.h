@@ -1,0 +1,77 @@
+//===- ManyRows.h - How kernels of NVIDIA chips read many rows --*- C++ -*-===//
+//
+// Part of Fleet, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Sizes that the lowering for NVIDIA chips chooses and that the simulator has to know,
+// to say what a step of many rows costs. They stand here alone.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef FLEET_CONVERSION_MANYROWS_H
+#define FLEET_CONVERSION_MANYROWS_H
+
+#include "llvm/Support/MathExtras.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+
+namespace mlir::fleet::gpugen {
+/// Threads of a worker that compute, on all GPUs.
+constexpr int64_t kThreads = 256;
+} // namespace mlir::fleet::gpugen
+
+namespace mlir::fleet::nv {
+
+/// Bytes of one slot of the ring of weights: one bulk copy.
+constexpr int64_t kSlot = 8192;
+/// Columns of a tile of weights, rows of an mma's left side.
+constexpr int64_t kColumns = 16;
+/// Contracted elements of one mma, and rows of activations.
+constexpr int64_t kDepth = 16, kRows = 8;
+/// Warps of a worker that compute.
+constexpr int64_t kWaves = gpugen::kThreads / 32;
+
+/// Up to this many rows tiles are computed one by one.
+constexpr int64_t kFewRows = 4;
+/// Contracted elements of a slot.
+constexpr int64_t kDeep = kSlot / (kColumns * 2);
+/// Rows of activations that a warp holds a chunk of in registers.
+constexpr int64_t kRowsOfWarp = 16;
+/// Registers of a lane for sums and the chunk of activations: a third warp on one of
+/// a multiprocessor's four register files leaves each 168.
+constexpr int64_t kMostHeld = 112;
+/// Tiles together: more only make the code longer.
+constexpr int64_t kMostTogether = 6;
+/// Positions of a warp's round in attention of many rows: the contracted dimension of one mma.
+constexpr int64_t kPositions = kDepth;
+
+/// The warps of a turn for so many rows, a divisor of `waves`; none if there are
+/// not warps enough.
+inline std::optional<int64_t> rowGroups(int64_t rows, int64_t waves) {
+  int64_t groups = llvm::PowerOf2Ceil(llvm::divideCeil(rows, kRowsOfWarp));
+  return waves % groups ? std::nullopt : std::optional(groups);
+}
+
+/// Blocks of rows of one of `groups` warps.
+inline int64_t blocksOf(int64_t rows, int64_t groups) { return llvm::divideCeil(rows, groups * kRows); }
+
+/// Tiles of `streams` contractions each that are worth being computed together, of at most
+/// `tiles` of a cu task.
+inline int64_t tilesTogether(int64_t rows, int64_t streams, int64_t groups, int64_t tiles) {
+  int64_t blocks = blocksOf(rows, groups);
+  int64_t sums = 4 * blocks * streams, chunk = blocks * kRows * kDeep * 2 / 4 / 32;
+  int64_t most = std::min((kMostHeld - chunk) / sums, kMostTogether);
+  return std::clamp(most, int64_t(1), std::max<int64_t>(tiles, 1));
+}
+
+/// Whether a warp loads its chunk of activations one round ahead: there have to be registers
+/// for two, and a second round.
+inline bool loadsAhead(int64_t blocks, int64_t chunks, int64_t turns) { return blocks == 1 && chunks > turns; }
+
+} // namespace mlir::fleet::nv
+
+#endif // FLEET_CONVERSION_MANYROWS_H
