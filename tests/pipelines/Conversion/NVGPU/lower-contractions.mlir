@@ -50,7 +50,9 @@ gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64,
   // CHECK-NOT: nvvm.mma.sync
   // Its first lane frees the slot when all lanes have read it.
   // CHECK: nvvm.bar.warp.sync
+  // CHECK-NOT: mbarrier.arrive
   // CHECK: scf.if
+  // CHECK: fence.proxy.async.shared::cta
   // CHECK: memref.get_global @ring_empty
   // CHECK: mbarrier.arrive.shared::cta.b64
   // The position in the ring, modulo two rounds.
