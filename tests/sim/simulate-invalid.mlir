@@ -2,6 +2,7 @@
 // RUN: not fleet-sim %t/phase.mlir 2>&1 | FileCheck %t/phase.mlir
 // RUN: not fleet-sim %t/raw.mlir 2>&1 | FileCheck %t/raw.mlir
 // RUN: not fleet-sim %t/target.mlir 2>&1 | FileCheck %t/target.mlir
+// RUN: not fleet-sim %t/rows.mlir 2>&1 | FileCheck %t/rows.mlir
 // RUN: not fleet-sim %t/operation.mlir 2>&1 | FileCheck %t/operation.mlir
 // RUN: not fleet-sim %t/address.mlir 2>&1 | FileCheck %t/address.mlir
 // RUN: not fleet-sim %t/stuck.mlir 2>&1 | FileCheck %t/stuck.mlir
@@ -54,6 +55,15 @@ module {
 //--- target.mlir
 // CHECK: error: expected a module with a fleet.target, found none; run fleet-set-target
 module attributes {fleet.phase = "schedule"} {
+  func.func @step() {
+    return
+  }
+}
+
+//--- rows.mlir
+// CHECK: error: expected a number of at least 1 as the shape of the manifest's inputs.tokens, found ["many"]
+module attributes {fleet.phase = "schedule", fleet.manifest = {inputs = {tokens = {shape = ["many"]}}},
+                   fleet.target = #fleet.target<"study", backend = rocdl, chiplets = 1, workers = 1, lds = 65536, l2 = 65536, hbm_gbs = 100, tile = 16>} {
   func.func @step() {
     return
   }

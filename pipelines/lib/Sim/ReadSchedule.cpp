@@ -349,8 +349,14 @@ FailureOr<Schedule> fleet::sim::readSchedule(ModuleOp module, int64_t context) {
   if (auto manifest = module->getAttrOfType<DictionaryAttr>("fleet.manifest"))
     if (auto inputs = manifest.getAs<DictionaryAttr>("inputs"))
       if (auto tokens = inputs.getAs<DictionaryAttr>("tokens"))
-        if (auto shape = tokens.getAs<ArrayAttr>("shape"); shape && shape.size() == 1)
-          s.rows = cast<IntegerAttr>(shape[0]).getInt();
+        if (auto shape = tokens.getAs<ArrayAttr>("shape"); shape && shape.size() == 1) {
+          auto rows = dyn_cast<IntegerAttr>(shape[0]);
+          if (!rows || rows.getInt() < 1)
+            return module.emitError(
+                       "expected a number of at least 1 as the shape of the manifest's inputs.tokens, found ")
+                   << shape;
+          s.rows = rows.getInt();
+        }
   FailureOr<std::vector<Task>> tasks = isKernel ? reader.fromKernel(kernel) : reader.fromStep(step);
   if (failed(tasks) || failed(reader.addTasks(*tasks)) || (isSchedule && failed(reader.addQueues(step))))
     return failure();
