@@ -164,6 +164,27 @@ def test_numbers_do_not_depend_on_the_cut(made, target, schedule):
     assert (first == again).all(), "two runs differ"
 
 
+@pytest.mark.parametrize(("rows", "cut"), [(8, {"task_6"}), (20, {"task_4", "task_6"})])
+def test_slices_of_one_die_compute_the_same(rows, cut):
+    """The plan for an NVIDIA chip, with all slices that its kernel can have, whose tiles are then compiled for a CPU.
+
+    Norms of rows add the slices themselves, and contractions by columns that add the result, if they are not cut.
+    """
+    graph, text = decoder(rows, 256, 8, 4, 128, 4096, 96, 2)
+    weights = graph.values()
+    tiles = run_phases(text, PHASES[:4], "sm_90a", schedule="partition=rows")[0]
+    assert set(re.findall(r"@(\w+)_slices\(.*partition <rows", tiles)) == cut
+    assert "of_task_6_sum(" in tiles and ("of_task_4_sum(" in tiles) == ("task_4" in cut)
+    chip, workers = (
+        re.search(r"fleet\.target = (.*?>)", run_phases(text, PHASES[:1], t)[0])[1] for t in ("sm_90a", "cpu:1x132")
+    )
+    step = from_text(tiles.replace(chip, workers)).bind({n: torch.from_numpy(v) for n, v in weights.items()})
+    tokens = [7 * i % 96 for i in range(rows)]
+    want = graph.reference(weights, tokens)
+    got = step.step(tokens, range(rows), [0] * rows, range(rows)).logits
+    assert np.abs(got - want).max() < 1e-5 * np.abs(want).max()
+
+
 @pytest.mark.slow
 @settings(max_examples=150, **QUIET)
 @given(graphs(), TARGETS, st.sampled_from(SCHEDULES), st.integers(0, 9))

@@ -152,7 +152,7 @@ def test_layers_are_compared_one_by_one(weights, compiled):
 def test_the_residual_stream_is_found_or_refused():
     text = schedule_of(1, "sm_90a")
     assert len(set(gpu_build.residual(text, 1, 64))) == 2
-    with pytest.raises(FleetError, match="expected one or two f32 buffers of 3 x 64 a layer, found 0 in 2 layers"):
+    with pytest.raises(FleetError, match="expected one to four f32 buffers of 3 x 64 a layer, found 0 in 2 layers"):
         gpu_build.residual(text, 3, 64)
     line = '%0 = fleet.buffer "work" offset 64 : memref<1x64xf32, #fleet.mem<hbm>>\n'
     with pytest.raises(FleetError, match="expected a place of its own for the residual stream of each layer"):
@@ -160,13 +160,14 @@ def test_the_residual_stream_is_found_or_refused():
 
 
 def test_what_is_built():
-    cases = gpu_build.cases([1, 8], 8192, [8])
-    assert [(case.file, case.capacity) for case in cases[:3]] == [
+    cases = gpu_build.cases([1, 8], 8192, [8], [32])
+    assert [(case.file, case.capacity) for case in cases[:4]] == [
         ("b1.fleet", 1152),
         ("b8.fleet", 1152),
         ("b1-8192.fleet", 8320),
+        ("b32-layers.fleet", 256),
     ]
-    assert [case.variant for case in cases[3:]] == list(gpu_build.ABLATED)
+    assert [case.variant for case in cases[4:]] == list(gpu_build.ABLATED)
     assert len({case.file for case in cases}) == len(cases)
     with pytest.raises(Exception, match="1,x is not a list of positive whole numbers"):
         gpu_build.numbers("1,x")
@@ -179,6 +180,7 @@ def test_a_folder_says_what_there_is(tmp_path):
         {"file": "b1.fleet", "batch": 1, "contexts": [128, 1024], "variant": ""},
         {"file": "b8.fleet", "batch": 8, "contexts": [1024], "variant": ""},
         {"file": "b8-x.fleet", "batch": 8, "contexts": [1024], "variant": "no prefetch"},
+        {"file": "b8-layers.fleet", "batch": 8, "contexts": [128], "variant": "layers"},
     ]
     only = {"batch": 8, "variant": "dynamic scheduler", "switches": "scheduler=dynamic", "predicted_ms": 6.5}
     (tmp_path / "programs.json").write_text(json.dumps({"programs": entries, "simulated": [only]}))
@@ -241,6 +243,7 @@ def built(tmp_path_factory):
     """A folder of `gpu_build.py` with programs for the host."""
     folder = tmp_path_factory.mktemp("built")
     cases = [gpu_build.Case(f"b{rows}.fleet", rows, (20,), target="cpu:1x2") for rows in (1, 5)]
+    cases += [gpu_build.Case(f"b{rows}-layers.fleet", rows, (20,), gpu_build.READ_LAYERS, "cpu:1x2") for rows in (1, 5)]
     builder = gpu_build.Builder(config())
     entries = [builder.build(folder, case, folder) for case in cases]
     only = {"batch": 1, "variant": "dynamic scheduler", "switches": "scheduler=dynamic", "predicted_ms": 6.5}
@@ -316,8 +319,21 @@ def test_layers_of_a_folder(folder, monkeypatch, capsys):
     assert "wrong: batch 1: layers 0" in capsys.readouterr().out
 
 
+def test_layers_need_programs_of_their_own(folder, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["gpu_layers", str(folder), "--batches", "3"])
+    with pytest.raises(SystemExit, match="expected programs for it in .*, found none of these batches: build them with"):
+        gpu_layers.main()
+
+
+@pytest.mark.parametrize("rows", [1, 8, 33])
+def test_layers_can_be_read_on_the_gpu(rows):
+    builder = gpu_build.Builder(config())
+    case = gpu_build.Case("", rows, (32,), gpu_build.READ_LAYERS, "sm_90a", gpu_build.LAYERS_SCHEDULE)
+    assert len(gpu_build.residual(builder.schedule(case), rows, 64)) == 2
+
+
 def test_what_lacks_an_idea_lacks_it():
-    """By what the kernel has: words of shared memory that the walk counts up, signals to the device from every task."""
+    """By what the kernel has: loops in which the producer waits, signals to the device from every task."""
     builder, kernels = gpu_build.Builder(config()), {}
     for name, (target, schedule) in {"": ("sm_90a", None), **gpu_build.ABLATED}.items():
         text = builder.schedule(gpu_build.Case("", 1, (32,), name, target, schedule))
@@ -326,7 +342,8 @@ def test_what_lacks_an_idea_lacks_it():
     def counts(name):
         return kernels[name].count("llvm.atomicrmw add") - kernels[""].count("llvm.atomicrmw add")
 
-    assert counts("no prefetch") == 1
+    assert counts("no prefetch") == 0
+    assert kernels["no prefetch"] != kernels[""]
     assert counts("two levels of events") == counts("two levels, flat") == 1
     assert kernels["two levels of events"] != kernels["two levels, flat"]
 

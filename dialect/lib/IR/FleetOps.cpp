@@ -154,6 +154,10 @@ LogicalResult ChipletTaskOp::verifyRegions() {
     return success();
   TargetAttr target = lookupTarget(*this);
   int64_t next = getLo(), last = -1;
+  auto task = (*this)->getParentOfType<TaskOp>();
+  std::optional<PartitionAttr> partition = task ? task.getPartition() : std::nullopt;
+  bool isOfSlices = partition && partition->getKind() == PartitionKind::Rows && partition->getSplits() > 0;
+  int64_t ofSlice = isOfSlices ? partition->getTiles() / partition->getSplits() : 0;
   for (Operation &op : getCus().front()) {
     auto part = dyn_cast<CuTaskOp>(op);
     if (!part)
@@ -168,6 +172,11 @@ LogicalResult ChipletTaskOp::verifyRegions() {
     if (static_cast<int64_t>(part.getLo()) != next)
       return part.emitOpError("expected tiles from ") << next << ", found " << part.getLo();
     next = part.getHi();
+    // A body may read the slice of its first tile alone.
+    if (ofSlice && next > static_cast<int64_t>(part.getLo()) &&
+        static_cast<int64_t>(part.getLo()) / ofSlice != (next - 1) / ofSlice)
+      return part.emitOpError("expected tiles of one slice, which has ")
+             << ofSlice << ", found " << part.getLo() << " to " << next;
   }
   if (next != static_cast<int64_t>(getHi()))
     return emitOpError("expected cu tasks to cover tiles up to ") << getHi() << ", found " << next;

@@ -135,6 +135,8 @@ LogicalResult AttentionPartialOp::verify() {
     return failure();
   if (static_cast<int64_t>(getParts()) < 1)
     return emitOpError("expected at least 1 part, found ") << static_cast<int64_t>(getParts());
+  if (std::optional<int64_t> block = getDealt(); block && *block < 1)
+    return emitOpError("expected blocks of at least 1 position to be dealt, found ") << *block;
   ArrayRef<int64_t> q = shapeOf(getInputs()[0]), k = shapeOf(getInputs()[1]);
   // A tile is one part of one head.
   if (getPart() && k[1] != 1)
@@ -382,7 +384,8 @@ static FailureOr<TilingResult> tile(AttentionPartialOp op, OpBuilder &b, ArrayRe
   SmallVector<Type> types;
   if (isa<RankedTensorType>(out.getType()))
     types.push_back(out.getType());
-  auto tiled = AttentionPartialOp::create(b, loc, types, inputs, part, out, op.getScaleAttr(), op.getPartsAttr());
+  auto tiled = AttentionPartialOp::create(b, loc, types, inputs, part, out, op.getScaleAttr(), op.getPartsAttr(),
+                                          op.getDealtAttr());
   return TilingResult{{tiled}, SmallVector<Value>(tiled->getResults()), slices};
 }
 

@@ -40,9 +40,10 @@ TargetAttr mlir::fleet::getPredefinedTarget(MLIRContext *context, StringRef name
 ArrayRef<StringRef> mlir::fleet::getPredefinedTargetNames() { return kNames; }
 
 WideLeft mlir::fleet::getWideLeft(Backend backend) {
-  // An mma of an NVIDIA GPU has 8 rows, and shared memory room for this much beside the ring of weights. Splitting
-  // deeper ones cost more time than the rest of what this does.
+  // Up to 4 rows both parts are one mma of 8 rows; beyond, one each. With 32 rows 4 warps read the same weights, and
+  // more would read shared memory longer than the weights take to come. Shared memory has room for this much beside
+  // the ring of weights. Splitting deeper ones cost more time than the rest of what this does.
   if (backend == Backend::NVVM)
-    return {4, 8192, 65536};
+    return {32, 8192, 65536};
   return {};
 }

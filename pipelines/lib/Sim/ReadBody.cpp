@@ -123,7 +123,7 @@ struct Follower {
 
   LogicalResult follow(Operation *op);
   LogicalResult followView(ViewLikeOpInterface view);
-  void followAttention(ValueRange inputs, Value out, std::optional<int64_t> part, int64_t parts);
+  void followAttention(ValueRange inputs, Value out, std::optional<int64_t> part, int64_t parts, int64_t block);
   void followLinalg(linalg::LinalgOp op);
   bool followArithmetic(Operation *op);
 };
@@ -195,8 +195,10 @@ LogicalResult Follower::followView(ViewLikeOpInterface op) {
 }
 
 /// Reads `context` positions of the caches for each row, each slot once.
-void Follower::followAttention(ValueRange inputs, Value out, std::optional<int64_t> part,
-                                        int64_t parts) {
+/// Part `part` (all if there is none) of `parts`, to which the context is dealt in blocks of
+/// `block` positions, or is cut into ranges if that is 0.
+void Follower::followAttention(ValueRange inputs, Value out, std::optional<int64_t> part, int64_t parts,
+                               int64_t block) {
   for (Value input : inputs.take_front(5))
     access(input, false);
   auto query = cast<MemRefType>(inputs[0].getType());
@@ -206,18 +208,30 @@ void Follower::followAttention(ValueRange inputs, Value out, std::optional<int64
   int64_t length = std::min(context ? context : positions, positions);
   // Rows beyond the slots are further rows of the same requests.
   int64_t used = std::min(tokens, slots), each = (tokens + used - 1) / used;
-  int64_t size = (positions + parts - 1) / parts;
-  int64_t begin = part ? *part * size : 0, end = std::min(length, part ? begin + size : positions);
-  int64_t read = std::max<int64_t>(0, end - begin);
-  int64_t stored = std::max<int64_t>(0, std::min(end, length) - std::max(begin, length - each));
-  for (int64_t slot = 0; slot < used; ++slot)
+  int64_t size = (positions + parts - 1) / parts, total = 0;
+  auto followRange = [&](int64_t slot, int64_t begin, int64_t end) {
+    int64_t read = std::max<int64_t>(0, end - begin);
+    int64_t stored = std::max<int64_t>(0, std::min(end, length) - std::max(begin, length - each));
     for (Value values : inputs.slice(5, 2)) {
       if (stored)
         access(values, true, false, {slot, 0, std::max(begin, length - each), 0}, {1, heads, stored, depth});
       if (read)
         access(values, false, false, {slot, 0, begin, 0}, {1, heads, read, depth});
     }
+    total += read;
+  };
+  for (int64_t slot = 0; slot < used; ++slot) {
+    if (part && block) {
+      for (int64_t at = *part * block; at < length; at += parts * block)
+        followRange(slot, at, std::min(length, at + block));
+      continue;
+    }
+    int64_t begin = part ? *part * size : 0;
+    followRange(slot, begin, std::min(length, part ? begin + size : positions));
+  }
   access(out, true);
+  // Of a row, on average.
+  int64_t read = (total + used - 1) / used;
   double scores = static_cast<double>(tokens) * query.getDimSize(1) * read;
   work->vectorOps += scores * (2.0 * depth + 8); // two products and an exponential
   work->reductions += 3;
@@ -243,7 +257,10 @@ void Follower::followLinalg(linalg::LinalgOp op) {
     for (int64_t range : op.getStaticLoopRanges())
       all *= range;
     int64_t n = cast<ShapedType>(op.getDpsInitOperand(0)->get().getType()).getShape().back();
-    work->contractions.push_back({out / n, n, all / out});
+    auto bitsOf = [&](unsigned i) {
+      return getElementTypeOrSelf(op.getDpsInputOperand(i)->get()).getIntOrFloatBitWidth();
+    };
+    work->contractions.push_back({out / n, n, all / out, bitsOf(0) > bitsOf(1)});
     return;
   }
   int64_t points = 1;
@@ -283,7 +300,7 @@ LogicalResult Follower::follow(Operation *op) {
     return success();
   }
   if (auto attention = dyn_cast<AttentionOp>(op)) {
-    followAttention(attention.getInputs(), attention.getOutputs()[0], std::nullopt, 1);
+    followAttention(attention.getInputs(), attention.getOutputs()[0], std::nullopt, 1, 0);
     return success();
   }
   if (auto attention = dyn_cast<AttentionPartialOp>(op)) {
@@ -293,7 +310,8 @@ LogicalResult Follower::follow(Operation *op) {
       if (failed(part))
         return failure();
     }
-    followAttention(attention.getInputs(), attention.getOutputs()[0], *part, attention.getParts());
+    followAttention(attention.getInputs(), attention.getOutputs()[0], *part, attention.getParts(),
+                    attention.getDealt().value_or(0));
     return success();
   }
   if (auto gather = dyn_cast<GatherOp>(op)) {

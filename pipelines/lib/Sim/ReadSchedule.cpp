@@ -271,7 +271,7 @@ static std::optional<Contraction> togetherOf(const Body &body) {
     return std::nullopt;
   Contraction first = body.tiles.front().contractions.front();
   for (const Contraction &c : body.tiles.front().contractions)
-    if (c.m != first.m || c.k != first.k || c.n != nv::kColumns)
+    if (c.m != first.m || c.k != first.k || c.isWide != first.isWide || c.n != nv::kColumns)
       return std::nullopt;
   return first;
 }
@@ -284,20 +284,24 @@ static void planRounds(Schedule &s) {
     of = std::max<int64_t>(of, cu.pieces.size());
   }
   int64_t mostRows = 0;
+  bool isWide = false;
   for (const Body &body : s.bodies)
-    if (auto contraction = togetherOf(body))
+    if (auto contraction = togetherOf(body)) {
       mostRows = std::max(mostRows, contraction->m);
-  std::optional<int64_t> groups = nv::rowGroups(std::max<int64_t>(mostRows, 1), nv::kWaves);
+      isWide |= contraction->isWide;
+    }
+  std::optional<int64_t> groups = nv::rowGroups(std::max<int64_t>(mostRows, 1), nv::kWaves, isWide);
   for (auto [body, tiles] : llvm::zip_equal(s.bodies, most)) {
     Rounds &rounds = body.rounds;
     const Work &work = body.tiles.front();
     if (auto c = togetherOf(body); c && mostRows > nv::kFewRows && groups) {
-      int64_t turns = nv::kWaves / *groups, chunks = llvm::divideCeil(c->k, nv::kDeep);
-      rounds.together = nv::tilesTogether(c->m, work.contractions.size(), *groups, tiles);
+      int64_t own = nv::groupsOf(*groups, isWide, c->isWide);
+      int64_t turns = nv::kWaves / own, chunks = llvm::divideCeil(c->k, nv::kDeep);
+      rounds.together = nv::tilesTogether(c->m, work.contractions.size(), own, tiles, c->isWide);
       rounds.count = chunks;
       rounds.turns = turns;
-      rounds.ahead = nv::loadsAhead(nv::blocksOf(c->m, *groups), chunks, turns) ? 1 : 0;
-      rounds.readers = *groups;
+      rounds.ahead = nv::loadsAhead(nv::blocksOf(c->m, own), chunks, turns, c->isWide) ? 1 : 0;
+      rounds.readers = own;
     } else if (work.attentionRows >= kManyRows) {
       // Each warp takes rows of its own, one after the other.
       int64_t positions = 0;

@@ -7,6 +7,9 @@
 
 #include "CostModel.h"
 
+#include "fleet/Conversion/ManyRows.h"
+#include "fleet/Target/TargetModel.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -20,6 +23,10 @@ static constexpr double kActivation = 2, kSum = 4;
 static constexpr int64_t kWaves = 4, kShareOfLds = 4;
 /// Columns of a tile that a code generator keeps in registers.
 static constexpr int64_t kMostColumns = 256;
+
+/// Slices of the depth that a contraction is cut into, at most, and their depth: a multiple of a
+/// matrix instruction's and a group of packed weights.
+static constexpr int64_t kMostSlices = 8, kDepthGranule = 32;
 
 /// Rows of a tile: those of a matrix instruction; tiles of rows of a window.
 static constexpr int64_t kRowTile = 16, kWindow = 4;
@@ -97,6 +104,48 @@ int64_t CostModel::columnsOfSlices(int64_t rows, int64_t columns,
   while (fits(2 * size))
     size *= 2;
   return size;
+}
+
+/// The warps of a turn in NVIDIA's kernel of so many rows; 0 where it has none.
+static int64_t rowGroupsOf(int64_t rows) {
+  return nv::rowGroups(rows, nv::kWaves, rows <= getWideLeft(Backend::NVVM).rows).value_or(0);
+}
+
+int64_t CostModel::chooseSlices(const SlicedContraction &c, bool isForced) const {
+  Backend backend = target.getBackend();
+  bool isNvidia = backend == Backend::NVVM;
+  // A few rows stand in shared memory: nothing to save. Other code generators read the left side of one tile at a time.
+  bool isOfUse = isNvidia && c.rows >= kManyRows && c.tile == nv::kColumns && rowGroupsOf(c.rows);
+  if (!isOfUse && (!isForced || backend != Backend::LLVM))
+    return 1;
+  // Every warp has as many chunks of a slice.
+  int64_t granule = isNvidia ? nv::kDeep * (nv::kWaves / rowGroupsOf(c.rows)) : kDepthGranule;
+  int64_t best = 1;
+  double least = sliced(1, c);
+  for (int64_t slices = 2; slices <= std::min<int64_t>(kMostSlices, workers); ++slices) {
+    if (c.depth % (slices * granule))
+      continue;
+    double time = sliced(slices, c);
+    if (time < least || (isForced && best == 1))
+      best = slices, least = time;
+  }
+  return best;
+}
+
+double CostModel::sliced(int64_t slices, const SlicedContraction &c) const {
+  int64_t ofSlice = static_cast<int64_t>(workers) / slices, depth = c.depth / slices;
+  int64_t tiles = llvm::divideCeil(c.columns / c.tile, ofSlice);
+  int64_t groups = std::max<int64_t>(1, rowGroupsOf(c.rows));
+  int64_t passes = llvm::divideCeil(tiles, nv::tilesTogether(c.rows, 1, groups, tiles, c.isWide));
+  // A worker's share: its weights come from HBM, and beside them activations out of the L2.
+  double weights = kActivation * tiles * c.tile * depth;
+  double left = (c.isWide ? kSum : kActivation) * passes * c.rows * depth;
+  double time = std::max(stream(weights), at(weights + left, p.readGbs)) + tiles * p.togetherNs;
+  if (slices == 1)
+    return time;
+  // Who needs a row reads all its slices; with no one to do that, one more task does.
+  double row = kSum * c.columns * slices * std::ceil(c.rows / workers);
+  return time + at(row, p.readGbs) + (c.isAdded ? 0 : deviceExchange() + p.l2Ns);
 }
 
 TraversalAttr CostModel::chooseTraversal(StringRef wanted, int64_t rows,

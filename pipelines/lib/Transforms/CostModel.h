@@ -18,6 +18,14 @@ struct PairedCost {
   double columns, rows;
 };
 
+/// A contraction that the workers of one chiplet share.
+struct SlicedContraction {
+  int64_t rows, depth, columns;
+  int64_t tile; ///< columns of a tile
+  bool isWide;  ///< its left side is of f32
+  bool isAdded; ///< who needs its result next can add the slices himself
+};
+
 /// Estimates in nanoseconds, from the figures of the chip that the simulator
 /// has too.
 class CostModel {
@@ -37,6 +45,13 @@ public:
   /// Columns of a tile of a contraction by rows: wide, as it is not deep, but a
   /// tile for each worker.
   int64_t columnsOfSlices(int64_t rows, int64_t columns, int64_t least) const;
+
+  /// Into how many slices of its depth, each for a part of the workers of one chiplet, a
+  /// contraction is cut best; 1: by columns. `isForced`: 1 is no answer, if there is another.
+  int64_t chooseSlices(const SlicedContraction &c, bool isForced) const;
+
+  /// Time of such a contraction in so many slices, and of adding them.
+  double sliced(int64_t slices, const SlicedContraction &c) const;
 
   /// The cheapest order of the tiles of a contraction that the code generator
   /// of the target has; `wanted` is that of the switch.

@@ -32,7 +32,8 @@ WideLeft wideLeftOf(func::FuncOp func) {
 bool takesF32(linalg::MatmulOp op, WideLeft wide) {
   auto left = cast<ShapedType>(op.getInputs()[0].getType());
   auto right = cast<ShapedType>(op.getInputs()[1].getType());
-  return left.hasStaticShape() && right.getElementType().isBF16() && wide.takes(left.getDimSize(0), left.getDimSize(1));
+  return left.hasStaticShape() && right.hasStaticShape() && right.getElementType().isBF16() &&
+         wide.takes(left.getDimSize(0), left.getDimSize(1));
 }
 
 /// True if every reader of `value` computes in f32 what it reads, and so takes

@@ -8,8 +8,10 @@
 #include "Utils.h"
 
 #include "fleet/Transforms/Passes.h"
+#include "fleet/Transforms/Switches.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/BitVector.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/Support/MathExtras.h"
 
@@ -23,6 +25,14 @@ constexpr int64_t kLine = 128;
 
 int64_t bytesOf(ShapedType type) {
   return type.getNumElements() * (type.getElementTypeBitWidth() / 8);
+}
+
+/// Rows of a step: its tokens.
+int64_t rowsOf(func::FuncOp step) {
+  for (BlockArgument arg : step.getArguments())
+    if (auto name = step.getArgAttrOfType<StringAttr>(arg.getArgNumber(), "fleet.input"); name && name == "tokens")
+      return cast<RankedTensorType>(arg.getType()).getDimSize(0);
+  return 0;
 }
 
 struct PlaceStep : impl::PlaceStepBase<PlaceStep> {
@@ -132,7 +142,45 @@ struct PlaceStep : impl::PlaceStepBase<PlaceStep> {
     int64_t status = take("output", kArenaAlignment);
     outputs.push_back(b.getNamedAttr("status", describe(status, RankedTensorType::get({4}, b.getI32Type()))));
 
-    for (TaskOp task : llvm::make_early_inc_range(step.getOps<TaskOp>())) {
+    // Values of many rows are written back to HBM before another layer's are made, if these have other bytes: where
+    // one chiplet has them all, a value takes those of one that nobody needs any more when its task begins.
+    bool reuses = target.getBackend() == Backend::NVVM && target.getChiplets() == 1 && rowsOf(step) >= kManyRows &&
+                  getSwitch(getOperation(), "arena") == "reused";
+    llvm::DenseMap<Operation *, int64_t> places;
+    SmallVector<TaskOp> tasks(step.getOps<TaskOp>());
+    for (auto [place, task] : llvm::enumerate(tasks))
+      places[task] = place;
+    // What a task needs, and all that needed, is over when it begins.
+    std::vector<llvm::BitVector> over(tasks.size(), llvm::BitVector(tasks.size()));
+    for (auto [place, task] : llvm::enumerate(tasks))
+      for (Value operand : task.getOperands())
+        if (auto producer = operand.getDefiningOp<TaskOp>()) {
+          over[place] |= over[places.lookup(producer)];
+          over[place].set(places.lookup(producer));
+        }
+    struct Bytes {
+      int64_t offset;
+      llvm::BitVector users; ///< and who wrote it
+    };
+    llvm::DenseMap<int64_t, std::vector<Bytes>> taken; // by size
+    auto placeAgain = [&](TaskOp task) -> BufferOp {
+      int64_t place = places.lookup(task);
+      MemRefType memref = bufferType(task.getResult(0).getType());
+      llvm::BitVector users(over.size());
+      users.set(place);
+      for (Operation *user : task->getUsers())
+        if (auto it = places.find(user); it != places.end())
+          users.set(it->second);
+      std::vector<Bytes> &known = taken[bytesOf(memref)];
+      // Whether all of them are among what is over.
+      auto free = llvm::find_if(known, [&](Bytes &bytes) { return !bytes.users.test(over[place]); });
+      if (free == known.end())
+        free = known.insert(free, Bytes{take("work", bytesOf(memref)), {}});
+      free->users = users;
+      return BufferOp::create(b, step.getLoc(), memref, "work", free->offset, IntegerAttr());
+    };
+
+    for (TaskOp task : tasks) {
       SmallVector<Value> operands;
       for (Value operand : task.getOperands())
         operands.push_back(buffers.lookup(operand) ? buffers.lookup(operand) : operand);
@@ -140,7 +188,9 @@ struct PlaceStep : impl::PlaceStepBase<PlaceStep> {
       if (!buffers.contains(result)) {
         b.setInsertionPoint(task);
         bool isReplicated = task.getPartition() && task.getPartition()->getKind() == PartitionKind::Replicated;
-        buffers[result] = isReplicated ? placeForEach(result.getType(), target.getChiplets()) : place("work", result.getType());
+        buffers[result] = isReplicated ? placeForEach(result.getType(), target.getChiplets())
+                          : reuses     ? placeAgain(task)
+                                       : place("work", result.getType());
       }
       operands.push_back(buffers[result]);
       b.setInsertionPoint(task);

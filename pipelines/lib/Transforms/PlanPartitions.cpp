@@ -154,10 +154,10 @@ struct PlanPartitions : impl::PlanPartitionsBase<PlanPartitions> {
   }
 
   /// The partial sums of `from` over equal slices of its depth.
-  func::FuncOp makePartial(func::FuncOp from, const RowContraction &rows) {
+  func::FuncOp makePartial(func::FuncOp from, const RowContraction &rows, int64_t slices) {
     OpBuilder b(from);
     Location loc = from.getLoc();
-    int64_t depth = rows.depth / chiplets, columns = rows.columns * chiplets;
+    int64_t depth = rows.depth / slices, columns = rows.columns * slices;
     auto weightType = RankedTensorType::get(
         {columns, depth}, getElementTypeOrSelf(rows.weight.getType()));
     auto resultType =
@@ -180,17 +180,17 @@ struct PlanPartitions : impl::PlanPartitionsBase<PlanPartitions> {
                                       first = {{0, 1}, {2}};
     x = tensor::ExpandShapeOp::create(
         b, loc,
-        RankedTensorType::get({rows.rows, chiplets, depth},
+        RankedTensorType::get({rows.rows, slices, depth},
                               left.getElementType()),
         x, second);
     Value w = tensor::ExpandShapeOp::create(
         b, loc,
-        RankedTensorType::get({chiplets, rows.columns, depth},
+        RankedTensorType::get({slices, rows.columns, depth},
                               weightType.getElementType()),
         entry->getArgument(1), first);
     Value zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
     Value empty = tensor::EmptyOp::create(
-        b, loc, {rows.rows, chiplets, rows.columns}, b.getF32Type());
+        b, loc, {rows.rows, slices, rows.columns}, b.getF32Type());
     Value init = linalg::FillOp::create(b, loc, zero, empty).getResult(0);
     AffineExpr m, s, n, k;
     bindDims(&getContext(), m, s, n, k);
@@ -225,13 +225,13 @@ struct PlanPartitions : impl::PlanPartitionsBase<PlanPartitions> {
   /// What `from` computes from the sum of those partial sums, in the order of
   /// the slices. Its arguments are the partial sums and those of `from` but
   /// input and weight.
-  func::FuncOp makeSum(func::FuncOp from, const RowContraction &rows) {
+  func::FuncOp makeSum(func::FuncOp from, const RowContraction &rows, int64_t count) {
     OpBuilder b(from);
     Location loc = from.getLoc();
     auto sliceType =
         RankedTensorType::get({rows.rows, rows.columns}, b.getF32Type());
     SmallVector<Type> types = {RankedTensorType::get(
-        {rows.rows, rows.columns * chiplets}, b.getF32Type())};
+        {rows.rows, rows.columns * count}, b.getF32Type())};
     SmallVector<BlockArgument> kept;
     for (BlockArgument arg : from.getArguments())
       if (arg != rows.weight && usedBesideContraction(arg, rows)) {
@@ -249,7 +249,7 @@ struct PlanPartitions : impl::PlanPartitionsBase<PlanPartitions> {
     for (auto [i, arg] : llvm::enumerate(kept))
       mapping.map(arg, entry->getArgument(i + 1));
     SmallVector<Value> slices;
-    for (int64_t s = 0; s < chiplets; ++s) {
+    for (int64_t s = 0; s < count; ++s) {
       SmallVector<OpFoldResult> offsets = {b.getIndexAttr(0),
                                            b.getIndexAttr(s * rows.columns)};
       SmallVector<OpFoldResult> strides(2, b.getIndexAttr(1));
@@ -260,7 +260,7 @@ struct PlanPartitions : impl::PlanPartitionsBase<PlanPartitions> {
     }
     Value empty =
         tensor::EmptyOp::create(b, loc, sliceType.getShape(), b.getF32Type());
-    SmallVector<AffineMap> maps(chiplets + 1, b.getMultiDimIdentityMap(2));
+    SmallVector<AffineMap> maps(count + 1, b.getMultiDimIdentityMap(2));
     Value sum =
         linalg::GenericOp::create(
             b, loc, sliceType, slices, empty, maps,
@@ -286,6 +286,33 @@ struct PlanPartitions : impl::PlanPartitionsBase<PlanPartitions> {
     return body;
   }
 
+  /// The task of the partial sums of `task`, in front of it, and its weight in slices.
+  TaskOp makeSlices(TaskOp task, const RowContraction &rows, func::FuncOp partial, int64_t size, int64_t slices) {
+    OpBuilder b(task);
+    auto param = task.getOperand(rows.weight.getArgNumber()).getDefiningOp<ParamOp>();
+    Value weight;
+    {
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPoint(param);
+      weight = ParamOp::create(b, param.getLoc(), partial.getArgumentTypes()[1], param.getNames(), IntegerAttr(),
+                               IntegerAttr(), b.getI64IntegerAttr(slices));
+    }
+    auto partition =
+        PartitionAttr::get(&getContext(), PartitionKind::Rows, slices * (rows.columns / size), size, slices);
+    return TaskOp::create(b, task.getLoc(), TypeRange(partial.getResultTypes()), 0, partial.getSymName(),
+                          ValueRange{task.getOperand(rows.input.getArgNumber()), weight}, partition, TraversalAttr(),
+                          DenseI64ArrayAttr(), DenseI64ArrayAttr());
+  }
+
+  /// What the body that `makeSum` made of the body of `task` takes.
+  SmallVector<Value> operandsOfSum(TaskOp task, const RowContraction &rows, TaskOp slices) {
+    SmallVector<Value> operands = {slices.getResult(0)};
+    for (BlockArgument arg : bodyOf(task).getArguments())
+      if (arg != rows.weight && usedBesideContraction(arg, rows))
+        operands.push_back(task.getOperand(arg.getArgNumber()));
+    return operands;
+  }
+
   static bool usedBesideContraction(BlockArgument arg,
                                     const RowContraction &rows) {
     if (arg != rows.input)
@@ -302,22 +329,177 @@ struct PlanPartitions : impl::PlanPartitionsBase<PlanPartitions> {
     return false;
   }
 
-  /// Tiles of a sum that all workers of a chiplet share: equal, no line of 64
+  /// Tiles of a sum that so many workers of a chiplet share: equal, no line of 64
   /// bytes in two of them.
-  PartitionAttr replicatedPartition(int64_t columns) {
-    int64_t size = std::min(
-        columns,
-        std::max<int64_t>(kLeastColumns,
-                          llvm::divideCeil(columns, target.getWorkers())));
+  PartitionAttr sharedPartition(PartitionKind kind, int64_t columns, int64_t workers) {
+    int64_t size = std::min(columns, std::max<int64_t>(kLeastColumns, llvm::divideCeil(columns, workers)));
     while (size < columns && (columns % size || size % kLeastColumns))
       ++size;
-    return PartitionAttr::get(&getContext(), PartitionKind::Replicated,
-                              columns / size, size, 1);
+    return PartitionAttr::get(&getContext(), kind, columns / size, size, 1);
+  }
+
+  /// Whether tiles of `body` can add up slices in the place of argument `arg` of the same
+  /// size, each what it reads of it: a norm of rows, or what follows a contraction by columns.
+  bool canAdd(func::FuncOp body, PartitionAttr partition, unsigned arg) {
+    Value root = body.getBody().front().getTerminator()->getOperand(0);
+    BlockArgument value = body.getArgument(arg);
+    if (isa_and_present<RmsNormOp, LayerNormOp>(root.getDefiningOp()) && partition.getKind() == PartitionKind::Heads)
+      return value.hasOneUse() && *value.getUsers().begin() == root.getDefiningOp();
+    if (partition.getKind() != PartitionKind::Columns || body.getOps<linalg::MatmulOp>().empty())
+      return false;
+    return llvm::all_of(value.getUses(), [&](OpOperand &use) {
+      auto generic = dyn_cast<linalg::GenericOp>(use.getOwner());
+      return generic && isElementwise(generic) && generic.getMatchingIndexingMap(&use).isIdentity() &&
+             shapeOf(value) == shapeOf(root);
+    });
+  }
+
+  static ArrayRef<int64_t> shapeOf(Value value) { return cast<RankedTensorType>(value.getType()).getShape(); }
+
+  /// `body` with `sum` computed in the place of argument `arg`: its arguments without that
+  /// one, and those of `sum`.
+  func::FuncOp addInside(func::FuncOp body, unsigned arg, func::FuncOp sum) {
+    OpBuilder b(body);
+    SmallVector<Type> types;
+    for (BlockArgument own : body.getArguments())
+      if (own.getArgNumber() != arg)
+        types.push_back(own.getType());
+    llvm::append_range(types, sum.getArgumentTypes());
+    auto result = func::FuncOp::create(b, body.getLoc(), (body.getSymName() + "_of_" + sum.getSymName()).str(),
+                                       b.getFunctionType(types, body.getResultTypes()));
+    result.setPrivate();
+    result->setAttr("fleet.body", b.getUnitAttr());
+    Block *entry = result.addEntryBlock();
+    b.setInsertionPointToEnd(entry);
+    IRMapping mapping;
+    auto given = entry->args_begin();
+    for (BlockArgument own : body.getArguments())
+      if (own.getArgNumber() != arg)
+        mapping.map(own, *given++);
+    for (BlockArgument own : sum.getArguments())
+      mapping.map(own, *given++);
+    for (Operation &op : sum.getBody().front().without_terminator())
+      b.clone(op, mapping);
+    Value value = sum.getBody().front().getTerminator()->getOperand(0);
+    mapping.map(body.getArgument(arg), mapping.lookup(value));
+    for (Operation &op : body.getBody().front())
+      b.clone(op, mapping);
+    return result;
   }
 
   void runOnOperation() override;
   LogicalResult plan(func::FuncOp step);
+  LogicalResult planSlices(func::FuncOp step, ArrayRef<TaskOp> tasks);
 };
+
+/// Contractions of one chiplet in slices of their depth, each for a part of the workers, where
+/// that saves reading activations. Who reads the result adds up the slices himself if he can: no
+/// further task stands between them. For all others a task adds them.
+LogicalResult PlanPartitions::planSlices(func::FuncOp step, ArrayRef<TaskOp> tasks) {
+  StringRef wanted = getSwitch(module, "partition");
+  if (wanted == "columns")
+    return success();
+  CostModel costs(target);
+  auto *end = step.getBody().front().getTerminator();
+  // How a task is cut, by its body: all tasks of one are cut alike.
+  struct Cut {
+    int64_t slices = 1;
+    func::FuncOp partial, sum;
+  };
+  llvm::MapVector<Operation *, Cut> cuts;
+  auto matched = [&](TaskOp task) -> std::optional<RowContraction> {
+    std::optional<RowContraction> rows = matchRowContraction(bodyOf(task));
+    bool isOfParam = rows && task.getOperand(rows->weight.getArgNumber()).getDefiningOp<ParamOp>();
+    bool isResult = llvm::is_contained(end->getOperands(), task.getResult(0));
+    return isOfParam && !isResult ? rows : std::nullopt;
+  };
+  auto canUserAdd = [&](OpOperand &use) {
+    auto user = dyn_cast<TaskOp>(use.getOwner());
+    return user && llvm::count(user.getOperands(), use.get()) == 1 &&
+           canAdd(bodyOf(user), *user.getPartition(), use.getOperandNumber());
+  };
+  for (TaskOp task : tasks) {
+    std::optional<RowContraction> rows = matched(task);
+    if (!rows)
+      continue;
+    // Where nobody can add the slices himself, all wait for the task that adds them.
+    bool isAdded = llvm::any_of(task->getUses(), canUserAdd);
+    bool isWide = getElementTypeOrSelf(linalg::MatmulOp(rows->matmul).getInputs()[0].getType()).isF32();
+    int64_t slices = costs.chooseSlices(
+        {rows->rows, rows->depth, rows->columns, task.getPartition()->getSize(), isWide, isAdded}, wanted == "rows");
+    auto [it, isNew] = cuts.try_emplace(bodyOf(task), Cut{slices, {}, {}});
+    it->second.slices = std::min(it->second.slices, slices);
+  }
+  llvm::DenseMap<std::tuple<Operation *, unsigned, Operation *>, func::FuncOp> inside;
+  for (TaskOp task : tasks) {
+    func::FuncOp body = bodyOf(task);
+    auto it = cuts.find(body);
+    if (it == cuts.end() || it->second.slices == 1)
+      continue;
+    std::optional<RowContraction> rows = matched(task);
+    Cut &cut = it->second;
+    if (!cut.partial)
+      cut.partial = makePartial(body, *rows, cut.slices), cut.sum = makeSum(body, *rows, cut.slices);
+    int64_t size = task.getPartition()->getSize();
+    TaskOp first = makeSlices(task, *rows, cut.partial, size, cut.slices);
+    SmallVector<Value> operands = operandsOfSum(task, *rows, first);
+    SmallVector<OpOperand *> uses;
+    for (OpOperand &use : task->getUses())
+      uses.push_back(&use);
+    TaskOp last = first;
+    bool isAdded = true;
+    llvm::sort(uses, [](OpOperand *x, OpOperand *y) { return x->getOwner()->isBeforeInBlock(y->getOwner()); });
+    for (OpOperand *use : uses) {
+      auto user = cast<TaskOp>(use->getOwner());
+      auto other = cuts.find(bodyOf(user));
+      // Who is cut himself would hand the slices on to those who add his.
+      if ((other != cuts.end() && other->second.slices > 1) || !canUserAdd(*use)) {
+        isAdded = false;
+        continue;
+      }
+      func::FuncOp &with = inside[{bodyOf(user), use->getOperandNumber(), cut.sum}];
+      if (!with)
+        with = addInside(bodyOf(user), use->getOperandNumber(), cut.sum);
+      SmallVector<Value> all;
+      for (OpOperand &own : user->getOpOperands())
+        if (&own != use)
+          all.push_back(own.get());
+      llvm::append_range(all, operands);
+      user->setOperands(all);
+      user.setBody(with.getSymName());
+      last = user->isBeforeInBlock(last) ? last : user;
+    }
+    if (!isAdded) {
+      // Nobody who could do without has to wait for it: it comes after them.
+      OpBuilder b(task);
+      for (Operation *user : task->getUsers())
+        if (user->isBeforeInBlock(last))
+          last = first;
+      b.setInsertionPointAfter(last);
+      // All wait for those who add the slices themselves: the others can do it meanwhile, if they are many.
+      int64_t workers = target.getWorkers();
+      int64_t free = workers - (last == first ? workers : std::min(workers, last.getPartition()->getTiles()));
+      bool isBeside = 2 * free >= workers;
+      auto second = TaskOp::create(
+          b, task.getLoc(), TypeRange(cut.sum.getResultTypes()), 0, cut.sum.getSymName(), operands,
+          sharedPartition(PartitionKind::Columns, rows->columns, isBeside ? free : workers), TraversalAttr(),
+          DenseI64ArrayAttr(), DenseI64ArrayAttr());
+      if (isBeside)
+        second->setAttr("fleet.beside", b.getUnitAttr());
+      task.getResult(0).replaceAllUsesWith(second.getResult(0));
+    }
+    auto param = task.getOperand(rows->weight.getArgNumber()).getDefiningOp<ParamOp>();
+    task.erase();
+    if (param->use_empty())
+      param.erase();
+  }
+  for (auto body : llvm::make_early_inc_range(module.getOps<func::FuncOp>()))
+    if (body->hasAttr("fleet.body") && SymbolTable::symbolKnownUseEmpty(body, module))
+      body.erase();
+  for (auto [id, task] : llvm::enumerate(step.getOps<TaskOp>()))
+    task.setId(id);
+  return success();
+}
 
 LogicalResult PlanPartitions::plan(func::FuncOp step) {
   chiplets = target.getChiplets();
@@ -329,7 +511,9 @@ LogicalResult PlanPartitions::plan(func::FuncOp step) {
     task.setPartitionAttr(getDefaultPartition(body, target));
   }
   StringRef wanted = getSwitch(module, "partition");
-  bool mayBind = chiplets > 1 && getSwitch(module, "binding") == "on" &&
+  if (chiplets == 1)
+    return planSlices(step, tasks);
+  bool mayBind = getSwitch(module, "binding") == "on" &&
                  getSwitch(module, "chiplets") == "aware";
   if (!mayBind)
     return success();
@@ -422,41 +606,23 @@ LogicalResult PlanPartitions::plan(func::FuncOp step) {
         continue;
       auto [it, isNew] = made.try_emplace(bodyOp);
       if (isNew)
-        it->second = {makePartial(body, *rows), makeSum(body, *rows)};
+        it->second = {makePartial(body, *rows, chiplets), makeSum(body, *rows, chiplets)};
       auto [partial, sum] = it->second;
       TaskOp task = chain.last;
       OpBuilder b(task);
       auto param =
           task.getOperand(rows->weight.getArgNumber()).getDefiningOp<ParamOp>();
-      auto slicesType = cast<RankedTensorType>(partial.getArgumentTypes()[1]);
-      Value weight;
-      {
-        OpBuilder::InsertionGuard guard(b);
-        b.setInsertionPoint(param);
-        weight = ParamOp::create(b, param.getLoc(), slicesType,
-                                 param.getNames(), IntegerAttr(), IntegerAttr(),
-                                 b.getI64IntegerAttr(chiplets));
-      }
       int64_t size =
           costs.columnsOfSlices(rows->rows, rows->columns,
                                 getDefaultPartition(body, target).getSize());
-      auto partition =
-          PartitionAttr::get(&getContext(), PartitionKind::Rows,
-                             chiplets * (rows->columns / size), size, chiplets);
-      auto first = TaskOp::create(
-          b, task.getLoc(), TypeRange(partial.getResultTypes()), 0,
-          partial.getSymName(),
-          ValueRange{task.getOperand(rows->input.getArgNumber()), weight},
-          partition, TraversalAttr(), DenseI64ArrayAttr(), DenseI64ArrayAttr());
+      TaskOp first = makeSlices(task, *rows, partial, size, chiplets);
       first->setAttr("fleet.segments",
-                     b.getDenseI64ArrayAttr({0, partition.getTiles()}));
-      SmallVector<Value> operands = {first.getResult(0)};
-      for (BlockArgument arg : body.getArguments())
-        if (arg != rows->weight && usedBesideContraction(arg, *rows))
-          operands.push_back(task.getOperand(arg.getArgNumber()));
+                     b.getDenseI64ArrayAttr({0, first.getPartition()->getTiles()}));
+      SmallVector<Value> operands = operandsOfSum(task, *rows, first);
       auto second = TaskOp::create(
           b, task.getLoc(), TypeRange(sum.getResultTypes()), 0,
-          sum.getSymName(), operands, replicatedPartition(rows->columns),
+          sum.getSymName(), operands,
+          sharedPartition(PartitionKind::Replicated, rows->columns, target.getWorkers()),
           TraversalAttr(), DenseI64ArrayAttr(), DenseI64ArrayAttr());
       task.getResult(0).replaceAllUsesWith(second.getResult(0));
       task.erase();

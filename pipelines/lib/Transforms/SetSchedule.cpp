@@ -56,6 +56,10 @@ ArrayRef<Switch> fleet::getSwitches() {
        {"hierarchical", "flat"},
        "one arrival of a chiplet at the device's counter, or one of each "
        "worker"},
+      {"arena",
+       {"reused", "whole"},
+       "values of a step with many rows take the bytes of those that are over "
+       "(on NVIDIA chips), or each its own, to be looked at after the step"},
   };
   return switches;
 }

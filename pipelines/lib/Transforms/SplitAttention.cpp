@@ -8,6 +8,7 @@
 #include "CostModel.h"
 #include "Utils.h"
 
+#include "fleet/Conversion/ManyRows.h"
 #include "fleet/Transforms/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -71,8 +72,12 @@ struct SplitAttention : impl::SplitAttentionBase<SplitAttention> {
           b.getF32Type());
       Value empty = tensor::EmptyOp::create(b, loc, type.getShape(), type.getElementType());
       auto count = b.getI64IntegerAttr(parts);
+      // All rows wait for the worker that has most to read. (Of few rows ranges are asked for
+      // ahead.)
+      bool isDealt = target.getBackend() == Backend::NVVM && result.getDimSize(0) >= kManyRows;
+      IntegerAttr dealt = isDealt ? b.getI64IntegerAttr(nv::kPositions) : IntegerAttr();
       auto partial = AttentionPartialOp::create(b, loc, TypeRange(type), op.getInputs(), Value(), empty,
-                                                op.getScaleAttr(), count);
+                                                op.getScaleAttr(), count, dealt);
       auto merge = AttentionMergeOp::create(b, loc, TypeRange(result), partial->getResults(), op.getOutputs(), count);
       op->replaceAllUsesWith(merge);
       op.erase();

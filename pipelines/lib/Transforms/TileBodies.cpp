@@ -58,7 +58,9 @@ LogicalResult packWeight(BlockArgument weight, int64_t size, Value tile) {
 
 struct TileBodies : impl::TileBodiesBase<TileBodies> {
   /// A loop over tiles of slices of the contracted dimension. Tile t has columns of slice
-  /// t / (tiles of a slice), and the loop runs as if there were `splits` times as many columns.
+  /// t / (tiles of a slice), and the loop runs as if there were `splits` times as many columns. All tiles
+  /// of a range are of one slice; on a chip of one die its part of the left side stands in front of the loop,
+  /// for code generators that read it once for several tiles.
   LogicalResult tileRows(func::FuncOp body, PartitionAttr partition) {
     Location loc = body.getLoc();
     Block &block = body.getBody().front();
@@ -83,19 +85,26 @@ struct TileBodies : impl::TileBodiesBase<TileBodies> {
     auto constant = [&](int64_t value) -> Value { return arith::ConstantIndexOp::create(b, loc, value); };
     Value step = constant(size), zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
     Value begin = arith::MulIOp::create(b, loc, lo, step), end = arith::MulIOp::create(b, loc, hi, step);
-    auto loop = scf::ForOp::create(b, loc, begin, end, step, out);
-    loop->setAttr(kColumns, b.getUnitAttr());
-    b.setInsertionPointToStart(loop.getBody());
-    Value at = loop.getInductionVar();
-    Value slice = arith::DivUIOp::create(b, loc, at, constant(columns));
-    Value first = arith::MulIOp::create(b, loc, slice, constant(depth));
     SmallVector<OpFoldResult> ones(2, b.getIndexAttr(1));
     auto cut = [&](Value from, OpFoldResult row, OpFoldResult column, int64_t height, int64_t width) -> Value {
       auto type = RankedTensorType::get({height, width}, getElementTypeOrSelf(from.getType()));
       SmallVector<OpFoldResult> offsets = {row, column}, sizes = {b.getIndexAttr(height), b.getIndexAttr(width)};
       return tensor::ExtractSliceOp::create(b, loc, type, from, offsets, sizes, ones);
     };
-    Value x = cut(left.getSrc(), b.getIndexAttr(0), first, rows, depth);
+    auto cutLeft = [&](Value at) {
+      Value slice = arith::DivUIOp::create(b, loc, at, constant(columns));
+      Value first = arith::MulIOp::create(b, loc, slice, constant(depth));
+      return cut(left.getSrc(), b.getIndexAttr(0), first, rows, depth);
+    };
+    auto target = getOperation()->getAttrOfType<TargetAttr>("fleet.target");
+    bool isBefore = target && target.getChiplets() == 1;
+    Value x = isBefore ? cutLeft(begin) : Value();
+    auto loop = scf::ForOp::create(b, loc, begin, end, step, out);
+    loop->setAttr(kColumns, b.getUnitAttr());
+    b.setInsertionPointToStart(loop.getBody());
+    Value at = loop.getInductionVar();
+    if (!isBefore)
+      x = cutLeft(at);
     Value tile = cut(weight, at, b.getIndexAttr(0), size, depth);
     Value empty = tensor::EmptyOp::create(b, loc, {depth, size}, getElementTypeOrSelf(weight.getType()));
     Value transposed = linalg::TransposeOp::create(b, loc, tile, empty, ArrayRef<int64_t>{1, 0}).getResult()[0];

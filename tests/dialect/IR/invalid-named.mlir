@@ -425,6 +425,14 @@ func.func @partial_negative_parts(%q: memref<1x4x8xf32>, %k: memref<1x2x8xf32>, 
 
 // -----
 
+func.func @partial_dealt_no_positions(%q: memref<1x4x8xf32>, %k: memref<1x2x8xf32>, %v: memref<1x2x8xf32>, %s: memref<1xi32>, %p: memref<1xi32>, %c: memref<1x2x16x8xf32>, %d: memref<1x2x16x8xf32>, %o: memref<8x1x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected blocks of at least 1 position to be dealt, found 0}}
+  fleet.attention_partial ins(%q, %k, %v, %s, %p, %c, %d : memref<1x4x8xf32>, memref<1x2x8xf32>, memref<1x2x8xf32>, memref<1xi32>, memref<1xi32>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%o : memref<8x1x2x12xf32>) {dealt = 0 : i64, parts = 4 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
 func.func @partial_tile_of_two_heads(%q: memref<1x4x8xf32>, %k: memref<1x2x8xf32>, %v: memref<1x2x8xf32>, %s: memref<1xi32>, %p: memref<1xi32>, %c: memref<1x2x16x8xf32>, %d: memref<1x2x16x8xf32>, %o: memref<8x1x2x12xf32>, %part: index) {
   // expected-error @+1 {{'fleet.attention_partial' op expected 1 kv head of a tile, found 2}}
   fleet.attention_partial part %part ins(%q, %k, %v, %s, %p, %c, %d : memref<1x4x8xf32>, memref<1x2x8xf32>, memref<1x2x8xf32>, memref<1xi32>, memref<1xi32>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%o : memref<8x1x2x12xf32>) {parts = 4 : i64, scale = 1.0 : f64}

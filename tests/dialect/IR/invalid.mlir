@@ -300,6 +300,19 @@ func.func @workers_overlap() {
 
 // -----
 
+func.func @tiles_of_two_slices() {
+  fleet.task 0 @task_0() partition <rows, tiles = 4, size = 4, splits = 2> : () -> () into {
+    fleet.chiplet_task on 0 tiles 0 to 4 into {
+      fleet.cu_task on 0 tiles 0 to 1
+      // expected-error @+1 {{'fleet.cu_task' op expected tiles of one slice, which has 2, found 1 to 4}}
+      fleet.cu_task on 1 tiles 1 to 4
+    }
+  }
+  return
+}
+
+// -----
+
 func.func @cu_tiles_missing() {
   fleet.task 0 @task_0() partition <columns, tiles = 4, size = 4> : () -> () into {
     fleet.chiplet_task on 0 tiles 0 to 1

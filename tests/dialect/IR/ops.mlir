@@ -65,6 +65,8 @@ func.func @attention_in_parts(%part: index, %q: tensor<2x4x8xf32>, %k: tensor<2x
   %2 = fleet.attention_partial part %part ins(%q1, %k1, %k1, %i, %i, %c1, %c1 : tensor<2x2x8xf32>, tensor<2x1x8xf32>, tensor<2x1x8xf32>, tensor<2xi32>, tensor<2xi32>, memref<1x1x16x8xf32>, memref<1x1x16x8xf32>) outs(%out1 : tensor<1x2x2x12xf32>) {parts = 4 : i64, scale = 0.35 : f64} -> tensor<1x2x2x12xf32>
   // CHECK: fleet.attention_partial part %[[PART]] ins({{.*}}) outs(%{{.*}} : memref<1x2x2x12xf32>) {parts = 4 : i64, scale = 3.500000e-01 : f64}{{$}}
   fleet.attention_partial part %part ins(%qm, %km, %km, %im, %im, %c1, %c1 : memref<2x2x8xf32>, memref<2x1x8xf32>, memref<2x1x8xf32>, memref<2xi32>, memref<2xi32>, memref<1x1x16x8xf32>, memref<1x1x16x8xf32>) outs(%outm : memref<1x2x2x12xf32>) {parts = 4 : i64, scale = 0.35 : f64}
+  // CHECK: fleet.attention_partial part %[[PART]] ins({{.*}}) outs(%{{.*}} : memref<1x2x2x12xf32>) {dealt = 2 : i64, parts = 4 : i64, scale = 3.500000e-01 : f64}{{$}}
+  fleet.attention_partial part %part ins(%qm, %km, %km, %im, %im, %c1, %c1 : memref<2x2x8xf32>, memref<2x1x8xf32>, memref<2x1x8xf32>, memref<2xi32>, memref<2xi32>, memref<1x1x16x8xf32>, memref<1x1x16x8xf32>) outs(%outm : memref<1x2x2x12xf32>) {dealt = 2 : i64, parts = 4 : i64, scale = 0.35 : f64}
   // CHECK: fleet.attention_merge ins(%{{.*}} : memref<4x2x2x12xf32>) outs(%{{.*}} : memref<2x2x8xf32>) {parts = 4 : i64}{{$}}
   fleet.attention_merge ins(%all : memref<4x2x2x12xf32>) outs(%headsm : memref<2x2x8xf32>) {parts = 4 : i64}
   return

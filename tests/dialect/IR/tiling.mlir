@@ -52,9 +52,9 @@ func.func @attention(%q: tensor<8x4x16xf32>, %k: tensor<8x2x16xf32>, %i: tensor<
 // CHECK: tensor.extract_slice %{{.*}}[0, %[[HEAD]], 0] [3, 1, 16] [1, 1, 1]
 // CHECK: memref.subview %{{.*}}[0, %[[HEAD]], 0, 0] [1, 1, 32, 16] [1, 1, 1, 1]
 // CHECK: tensor.extract_slice %{{.*}}[%[[I]], 0, 0, 0] [1, 3, 2, 20] [1, 1, 1, 1]
-// CHECK: fleet.attention_partial part %[[PART]] ins({{.*}} : tensor<3x2x16xf32>, tensor<3x1x16xf32>, tensor<3x1x16xf32>, tensor<3xi32>, tensor<3xi32>, {{.*}}) outs({{.*}} : tensor<1x3x2x20xf32>) {parts = 4 : i64, scale = 2.500000e-01 : f64}
+// CHECK: fleet.attention_partial part %[[PART]] ins({{.*}} : tensor<3x2x16xf32>, tensor<3x1x16xf32>, tensor<3x1x16xf32>, tensor<3xi32>, tensor<3xi32>, {{.*}}) outs({{.*}} : tensor<1x3x2x20xf32>) {dealt = 8 : i64, parts = 4 : i64, scale = 2.500000e-01 : f64}
 func.func @attention_partial(%q: tensor<3x4x16xf32>, %k: tensor<3x2x16xf32>, %i: tensor<3xi32>, %c: memref<1x2x32x16xf32>, %o: tensor<8x3x2x20xf32>) -> tensor<8x3x2x20xf32> {
-  %0 = fleet.attention_partial ins(%q, %k, %k, %i, %i, %c, %c : tensor<3x4x16xf32>, tensor<3x2x16xf32>, tensor<3x2x16xf32>, tensor<3xi32>, tensor<3xi32>, memref<1x2x32x16xf32>, memref<1x2x32x16xf32>) outs(%o : tensor<8x3x2x20xf32>) {parts = 4 : i64, scale = 0.25 : f64} -> tensor<8x3x2x20xf32>
+  %0 = fleet.attention_partial ins(%q, %k, %k, %i, %i, %c, %c : tensor<3x4x16xf32>, tensor<3x2x16xf32>, tensor<3x2x16xf32>, tensor<3xi32>, tensor<3xi32>, memref<1x2x32x16xf32>, memref<1x2x32x16xf32>) outs(%o : tensor<8x3x2x20xf32>) {dealt = 8 : i64, parts = 4 : i64, scale = 0.25 : f64} -> tensor<8x3x2x20xf32>
   return %0 : tensor<8x3x2x20xf32>
 }
 

@@ -49,19 +49,47 @@ func.func @attention(%x: tensor<1x8xbf16>, %slots: tensor<1xi32>, %positions: te
 
 // -----
 
-// With 5 rows an mma has no room for both parts.
+// From 8 rows on norms are tasks of their own, and may have more than 64 KB.
 // CHECK-LABEL: func @many
-// CHECK: linalg.matmul ins(%{{.*}}, %{{.*}} : tensor<5x8xbf16>, tensor<8x8xbf16>)
-func.func @many(%x: tensor<5x8xf32>, %w: tensor<8xbf16>, %m: tensor<8x8xbf16>, %acc: tensor<5x8xf32>) -> tensor<5x8xf32> {
-  %e = tensor.empty() : tensor<5x8xbf16>
-  %0 = fleet.rms_norm ins(%x, %w : tensor<5x8xf32>, tensor<8xbf16>) outs(%e : tensor<5x8xbf16>) {eps = 0.125 : f64} -> tensor<5x8xbf16>
-  %1 = linalg.matmul ins(%0, %m : tensor<5x8xbf16>, tensor<8x8xbf16>) outs(%acc : tensor<5x8xf32>) -> tensor<5x8xf32>
-  return %1 : tensor<5x8xf32>
+// WIDE: linalg.matmul ins(%{{.*}}, %{{.*}} : tensor<32x8192xf32>, tensor<8192x8xbf16>)
+// NARROW: linalg.matmul ins(%{{.*}}, %{{.*}} : tensor<32x8192xbf16>, tensor<8192x8xbf16>)
+func.func @many(%x: tensor<32x8192xf32>, %w: tensor<8192xbf16>, %m: tensor<8192x8xbf16>, %acc: tensor<32x8xf32>) -> tensor<32x8xf32> {
+  %e = tensor.empty() : tensor<32x8192xbf16>
+  %0 = fleet.rms_norm ins(%x, %w : tensor<32x8192xf32>, tensor<8192xbf16>) outs(%e : tensor<32x8192xbf16>) {eps = 0.125 : f64} -> tensor<32x8192xbf16>
+  %1 = linalg.matmul ins(%0, %m : tensor<32x8192xbf16>, tensor<8192x8xbf16>) outs(%acc : tensor<32x8xf32>) -> tensor<32x8xf32>
+  return %1 : tensor<32x8xf32>
 }
 
 // -----
 
-// More than 64 KB.
+// CHECK-LABEL: func @sixteen
+// WIDE: linalg.matmul ins(%{{.*}}, %{{.*}} : tensor<16x8xf32>, tensor<8x8200xbf16>)
+// NARROW: linalg.matmul ins(%{{.*}}, %{{.*}} : tensor<16x8xbf16>, tensor<8x8200xbf16>)
+func.func @sixteen(%x: tensor<16x8xf32>, %w: tensor<8xbf16>, %m: tensor<8x8200xbf16>, %acc: tensor<16x8200xf32>) -> tensor<16x8200xf32> {
+  %e = tensor.empty() : tensor<16x8xbf16>
+  %0 = fleet.rms_norm ins(%x, %w : tensor<16x8xf32>, tensor<8xbf16>) outs(%e : tensor<16x8xbf16>) {eps = 0.125 : f64} -> tensor<16x8xbf16>
+  %1 = linalg.matmul ins(%0, %m : tensor<16x8xbf16>, tensor<8x8200xbf16>) outs(%acc : tensor<16x8200xf32>) -> tensor<16x8200xf32>
+  return %1 : tensor<16x8200xf32>
+}
+
+// -----
+
+// One contraction of more than 32 rows is enough: a kernel has as many rows a warp for all.
+// CHECK-LABEL: func @too_many
+// CHECK: linalg.matmul ins(%{{.*}}, %{{.*}} : tensor<8x8xbf16>, tensor<8x8xbf16>)
+// CHECK: linalg.matmul ins(%{{.*}}, %{{.*}} : tensor<33x8xbf16>, tensor<8x8xbf16>)
+func.func @too_many(%x: tensor<8x8xf32>, %y: tensor<33x8xbf16>, %w: tensor<8xbf16>, %m: tensor<8x8xbf16>, %acc: tensor<8x8xf32>,
+                    %more: tensor<33x8xf32>) -> (tensor<8x8xf32>, tensor<33x8xf32>) {
+  %e = tensor.empty() : tensor<8x8xbf16>
+  %0 = fleet.rms_norm ins(%x, %w : tensor<8x8xf32>, tensor<8xbf16>) outs(%e : tensor<8x8xbf16>) {eps = 0.125 : f64} -> tensor<8x8xbf16>
+  %1 = linalg.matmul ins(%0, %m : tensor<8x8xbf16>, tensor<8x8xbf16>) outs(%acc : tensor<8x8xf32>) -> tensor<8x8xf32>
+  %2 = linalg.matmul ins(%y, %m : tensor<33x8xbf16>, tensor<8x8xbf16>) outs(%more : tensor<33x8xf32>) -> tensor<33x8xf32>
+  return %1, %2 : tensor<8x8xf32>, tensor<33x8xf32>
+}
+
+// -----
+
+// More than 64 KB, of less than 8 rows.
 // CHECK-LABEL: func @deep
 // CHECK: linalg.matmul ins(%{{.*}}, %{{.*}} : tensor<4x4112xbf16>, tensor<4112x8xbf16>)
 func.func @deep(%x: tensor<4x4112xf32>, %w: tensor<4112xbf16>, %m: tensor<4112x8xbf16>, %acc: tensor<4x8xf32>) -> tensor<4x8xf32> {

@@ -6,6 +6,6 @@
 // CHECK: module attributes {fleet.schedule = {partition = "rows", queues = "even"}}
 // What is the first value anyway is not written.
 // NONE-NOT: fleet.schedule
-// NAME: error: expected a switch among scheduler, chiplets, binding, partition, traversal, queues, order, prefetch, events, found 'speed'
+// NAME: error: expected a switch among scheduler, chiplets, binding, partition, traversal, queues, order, prefetch, events, arena, found 'speed'
 // VALUE: error: expected order to be auto or list or program, found 'random'
 module {}

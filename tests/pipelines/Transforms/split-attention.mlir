@@ -6,7 +6,7 @@
 // One core of a CPU walks all queues, so that nothing is split.
 // RUN: fleet-opt %s --fleet-set-target=target=cpu --fleet-split-attention | FileCheck %s --check-prefix=CPU
 // CPU-NOT: fleet.attention_
-// CPU-COUNT-7: fleet.attention ins(
+// CPU-COUNT-9: fleet.attention ins(
 // CPU-NOT: fleet.attention
 
 // RUN: not fleet-opt %s --fleet-split-attention 2>&1 | FileCheck %s --check-prefix=NONE
@@ -82,4 +82,19 @@ func.func @context_127(%q: tensor<1x4x8xf32>, %k: tensor<1x2x8xf32>, %i: tensor<
 func.func @heads_256(%q: tensor<1x256x8xf32>, %i: tensor<1xi32>, %c: memref<1x256x2048x8xf32>) -> tensor<1x256x8xf32> {
   %0 = fleet.attention ins(%q, %q, %q, %i, %i, %c, %c : tensor<1x256x8xf32>, tensor<1x256x8xf32>, tensor<1x256x8xf32>, tensor<1xi32>, tensor<1xi32>, memref<1x256x2048x8xf32>, memref<1x256x2048x8xf32>) outs(%q : tensor<1x256x8xf32>) {scale = 0.25 : f64} -> tensor<1x256x8xf32>
   return %0 : tensor<1x256x8xf32>
+}
+
+// From 8 rows on NVIDIA GPUs have blocks of 16 positions dealt to the parts.
+// CHECK-LABEL: func @rows_8
+// GFX950: fleet.attention_partial {{.*}} {parts = {{[0-9]+}} : i64, scale
+// SM90: fleet.attention_partial {{.*}} {dealt = 16 : i64, parts = 8 : i64, scale
+func.func @rows_8(%q: tensor<8x4x8xf32>, %k: tensor<8x2x8xf32>, %i: tensor<8xi32>, %c: memref<8x2x512x8xf32>) -> tensor<8x4x8xf32> {
+  %0 = fleet.attention ins(%q, %k, %k, %i, %i, %c, %c : tensor<8x4x8xf32>, tensor<8x2x8xf32>, tensor<8x2x8xf32>, tensor<8xi32>, tensor<8xi32>, memref<8x2x512x8xf32>, memref<8x2x512x8xf32>) outs(%q : tensor<8x4x8xf32>) {scale = 0.25 : f64} -> tensor<8x4x8xf32>
+  return %0 : tensor<8x4x8xf32>
+}
+// CHECK-LABEL: func @rows_7
+// CHECK: fleet.attention_partial {{.*}} {parts = {{[0-9]+}} : i64, scale
+func.func @rows_7(%q: tensor<7x4x8xf32>, %k: tensor<7x2x8xf32>, %i: tensor<7xi32>, %c: memref<8x2x512x8xf32>) -> tensor<7x4x8xf32> {
+  %0 = fleet.attention ins(%q, %k, %k, %i, %i, %c, %c : tensor<7x4x8xf32>, tensor<7x2x8xf32>, tensor<7x2x8xf32>, tensor<7xi32>, tensor<7xi32>, memref<8x2x512x8xf32>, memref<8x2x512x8xf32>) outs(%q : tensor<7x4x8xf32>) {scale = 0.25 : f64} -> tensor<7x4x8xf32>
+  return %0 : tensor<7x4x8xf32>
 }

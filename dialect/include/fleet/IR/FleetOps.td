@@ -180,6 +180,10 @@ def Fleet_AttentionPartialOp : Fleet_NamedOp<"attention_partial"> {
     in it before it reads them. Tiled by the first dimension; a tile names its part
     and takes its slices of the inputs.
 
+    With `dealt = B` the parts are no ranges: the context is dealt to them in blocks of B
+    positions. Block b (the positions bB to bB + B - 1) is of part b mod `parts`. So all
+    parts have as much to read, but for a block, wherever the rows stand.
+
     Example:
     ```mlir
     func.func @attend(%q: tensor<1x4x8xf32>, %k: tensor<1x2x8xf32>, %v: tensor<1x2x8xf32>,
@@ -195,7 +199,7 @@ def Fleet_AttentionPartialOp : Fleet_NamedOp<"attention_partial"> {
     ```
   }];
   let arguments = (ins Variadic<AnyShaped>:$inputs, Optional<Index>:$part, Variadic<AnyShaped>:$outputs,
-      F64Attr:$scale, I64Attr:$parts);
+      F64Attr:$scale, I64Attr:$parts, OptionalAttr<I64Attr>:$dealt);
   let assemblyFormat = [{(`part` $part^)? `ins` `(` $inputs `:` type($inputs) `)`
     `outs` `(` $outputs `:` type($outputs) `)` attr-dict (`->` type($results)^)?}];
 }

@@ -53,9 +53,13 @@ def GPULowerElementwise : Pass<"fleet-gpu-lower-elementwise", "::mlir::gpu::GPUM
     Input: linalg ops and memref.copy on memrefs of static shape. Output: the
     threads of the workgroup stride over the parallel iterations, 16 bytes at a
     time where every operand is contiguous or constant along the innermost one;
-    reductions are sequential loops in one thread. Each op ends with a barrier.
-    Fails on shapes that are not static.
+    reductions are sequential loops in one thread. Each op ends with a barrier, but for
+    one with `fleet.first_wave`, whose first iterations are that subgroup's. Where all threads
+    have the same number of iterations, of vectors and at most `rounds`, the loads of all stand
+    in front of the first store. Fails on shapes that are not static.
   }];
+  let options = [Option<"rounds", "rounds", "int64_t", /*default=*/"1",
+                        "iterations of a thread whose loads are asked for at once">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
                            "::mlir::linalg::LinalgDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];

@@ -39,8 +39,8 @@ constexpr int64_t kWaves = gpugen::kThreads / 32;
 constexpr int64_t kFewRows = 4;
 /// Contracted elements of a slot.
 constexpr int64_t kDeep = kSlot / (kColumns * 2);
-/// Rows of activations that a warp holds a chunk of in registers.
-constexpr int64_t kRowsOfWarp = 16;
+/// Rows of activations that a warp holds a chunk of in registers; of f32, which are two bf16.
+constexpr int64_t kRowsOfWarp = 16, kWideRowsOfWarp = 8;
 /// Registers of a lane for sums and the chunk of activations: a third warp on one of
 /// a multiprocessor's four register files leaves each 168.
 constexpr int64_t kMostHeld = 112;
@@ -50,10 +50,16 @@ constexpr int64_t kMostTogether = 6;
 constexpr int64_t kPositions = kDepth;
 
 /// The warps of a turn for so many rows, a divisor of `waves`; none if there are
-/// not warps enough.
-inline std::optional<int64_t> rowGroups(int64_t rows, int64_t waves) {
-  int64_t groups = llvm::PowerOf2Ceil(llvm::divideCeil(rows, kRowsOfWarp));
+/// not warps enough. `isWide` says whether any contraction of the kernel has a left side of f32.
+inline std::optional<int64_t> rowGroups(int64_t rows, int64_t waves, bool isWide) {
+  int64_t groups = llvm::PowerOf2Ceil(llvm::divideCeil(rows, isWide ? kWideRowsOfWarp : kRowsOfWarp));
   return waves % groups ? std::nullopt : std::optional(groups);
+}
+
+/// The warps of a turn of one contraction, in a kernel of `groups` as above: where any has a left
+/// side of f32, those of bf16 need no more than two for as many rows.
+inline int64_t groupsOf(int64_t groups, bool isAnyWide, bool isWide) {
+  return isAnyWide && !isWide ? std::min<int64_t>(groups, 2) : groups;
 }
 
 /// Blocks of rows of one of `groups` warps.
@@ -61,16 +67,18 @@ inline int64_t blocksOf(int64_t rows, int64_t groups) { return llvm::divideCeil(
 
 /// Tiles of `streams` contractions each that are worth being computed together, of at most
 /// `tiles` of a cu task.
-inline int64_t tilesTogether(int64_t rows, int64_t streams, int64_t groups, int64_t tiles) {
+inline int64_t tilesTogether(int64_t rows, int64_t streams, int64_t groups, int64_t tiles, bool isWide) {
   int64_t blocks = blocksOf(rows, groups);
-  int64_t sums = 4 * blocks * streams, chunk = blocks * kRows * kDeep * 2 / 4 / 32;
+  int64_t sums = 4 * blocks * streams, chunk = blocks * kRows * kDeep * (isWide ? 4 : 2) / 4 / 32;
   int64_t most = std::min((kMostHeld - chunk) / sums, kMostTogether);
   return std::clamp(most, int64_t(1), std::max<int64_t>(tiles, 1));
 }
 
 /// Whether a warp loads its chunk of activations one round ahead: there have to be registers
 /// for two, and a second round.
-inline bool loadsAhead(int64_t blocks, int64_t chunks, int64_t turns) { return blocks == 1 && chunks > turns; }
+inline bool loadsAhead(int64_t blocks, int64_t chunks, int64_t turns, bool isWide) {
+  return blocks == 1 && !isWide && chunks > turns;
+}
 
 } // namespace mlir::fleet::nv
 

@@ -49,17 +49,18 @@ def NVGPULowerContractions : Pass<"fleet-nvgpu-lower-contractions", "::mlir::gpu
 def NVGPULowerAttention : Pass<"fleet-nvgpu-lower-attention", "::mlir::gpu::GPUModuleOp"> {
   let summary = "lower fleet.attention_partial of many rows to mma.sync";
   let description = [{
-    Input: a tile of one part, queries, keys and values in bf16, at least 8 rows, at
-    most 8 query heads a key/value head, heads of a multiple of 64 elements. Output:
-    a warp a row, mma m16n8k16 for scores and for weighted values, both read from
-    the cache as they lie there; the weights of positions keep what rounding them to
-    bf16 leaves. Other attention is left to `fleet-gpu-lower-named-ops`. Ends with a
-    barrier.
+    Input: a tile of one part, a range or dealt in blocks of 16 positions, caches in bf16,
+    queries, new keys and values in bf16 or f32, at least 8 rows, at most 8 query heads a
+    key/value head, heads of a multiple of 64 elements. Output: a warp a row, in rounds of
+    16 positions, mma m16n8k16 for scores and for weighted values, both read from
+    the cache as they lie there, all of a round before the first is used. Weights, and
+    queries in f32, keep what rounding them to bf16 leaves. Other attention is left to
+    `fleet-gpu-lower-named-ops`. Ends with a barrier.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
-                           "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
-                           "::mlir::memref::MemRefDialect", "::mlir::NVVM::NVVMDialect",
-                           "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+                           "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::NVVM::NVVMDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::vector::VectorDialect"];
 }
 
 def NVGPULowerFewRowAttention : Pass<"fleet-nvgpu-lower-few-row-attention", "::mlir::gpu::GPUModuleOp"> {

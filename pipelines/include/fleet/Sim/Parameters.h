@@ -20,7 +20,7 @@ namespace mlir::fleet::sim {
 struct Parameters {
   double hbmEfficiency, hbmNs;
   double mallBytes, mallGbs, mallNs, fabricGbs;
-  double l2Gbs, l2Ns, workerGbs, loadBytes;
+  double l2Gbs, l2Ns, workerGbs, readGbs, loadBytes;
   double localAtomicNs, localServiceNs, deviceServiceNs, flagNs, releaseNs, acquireNs;
   double dispatchNs, schedulerNs, broadcastNs;
   double matrixGflops, matrixRows, ldsGbs, vectorGops, reductionNs, tileNs, addGbs;

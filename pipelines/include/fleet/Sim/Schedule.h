@@ -32,9 +32,11 @@ struct Access {
   bool isStreamed = false;
 };
 
-/// A contraction of `m` rows, `n` columns and `k` terms.
+/// A contraction of `m` rows, `n` columns and `k` terms. Its left side `isWide`: of f32, beside
+/// a narrower right side.
 struct Contraction {
   int64_t m, n, k;
+  bool isWide = false;
 };
 
 /// What a body does outside its loop over tiles, or for one tile of it.

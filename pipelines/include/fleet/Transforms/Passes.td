@@ -68,8 +68,8 @@ def KeepPrecision : Pass<"fleet-keep-precision", "ModuleOp"> {
     stream, the rotary tables, the parts of an activation function) are f32.
     Contractions and attention read the storage type as before, unless the backend
     of `fleet.target` takes left sides of f32 beside weights of bf16 for the rows of
-    this step (`getWideLeft`): then those of at most so many bytes are f32, and so
-    are queries, keys, values and the result of attention.
+    this step (`getWideLeft`): then those that are not too deep are f32, with few rows
+    up to so many bytes, and so are queries, keys, values and the result of attention.
 
     Before: `truncf(x + y)` feeds `fleet.rms_norm` as `tensor<1x8xbf16>`; after:
     `x + y` feeds it as `tensor<1x8xf32>`, and the norm rounds its result once.
@@ -84,7 +84,8 @@ def SplitAttention : Pass<"fleet-split-attention", "ModuleOp"> {
     `fleet.attention_merge`, with as many parts as workers for each key/value head,
     at most 16, of at least 64 positions. On chips of several dies, where the merge is
     shared by query heads, there may be more, of at least 16 positions, if the model of
-    costs finds that they save 5 % of attention and merge. Leaves attention whole where
+    costs finds that they save 5 % of attention and merge. On NVIDIA GPUs the context is
+    dealt to the parts in blocks of 16 positions from 8 rows on (`dealt`). Leaves attention whole where
     one part is enough or the target is a CPU.
   }];
   let dependentDialects = ["fleet::FleetDialect", "tensor::TensorDialect"];
@@ -142,7 +143,12 @@ def PlanPartitions : Pass<"fleet-plan-partitions", "ModuleOp"> {
     model of costs finds it cheaper (or `partition=rows`), the contraction is cut by
     the contracted rows: it becomes a task of partial sums for each slice, and a
     `replicated` task that adds them in the order of the slices on every chiplet.
-    A target of one chiplet is left alone.
+
+    On a target of one chiplet a contraction is cut so among its workers, where that saves
+    reading activations (steps of many rows on NVIDIA chips; with `partition=rows` on CPUs, too): tasks that
+    need its result next and can do it tile by tile, norms of rows and contractions by columns
+    that add it, get the partial sums and add them; for others, behind these, there is a task
+    by columns that does.
 
     Before: `%y = fleet.task 6 @task_6(%x, %w, %r) : (...) -> tensor<1x64xf32>`; after, on 2 chiplets:
     `%p = fleet.task 6 @task_6_slices(%x, %w2) partition <rows, ..., splits = 2> : (...) -> tensor<1x128xf32>` and
@@ -184,7 +190,9 @@ def CutWorkers : Pass<"fleet-cut-workers", "ModuleOp"> {
     From: `fleet.chiplet_task`s. To: each has its `fleet.cu_task`s, contiguous ranges
     balanced within one tile; workers without a tile take no part. All ranges of a chiplet
     are dealt as one. On chips of several dies odd tiles go to the workers that have least
-    to stream (`queues=even`: to the same in every task).
+    to stream (`queues=even`: to the same in every task). Slices of the contracted dimension
+    that one chiplet has are dealt to as many of its workers each; no worker has tiles of two.
+    Fails where there are fewer workers than slices.
   }];
   let dependentDialects = ["fleet::FleetDialect"];
 }
@@ -193,7 +201,8 @@ def TileBodies : Pass<"fleet-tile-bodies", "ModuleOp"> {
   let summary = "task bodies become loops over their tiles, weights packed by tile";
   let description = [{
     A body gets the arguments out, lo and hi. Producers are fused into the loop
-    by the upstream TilingInterface, but for those that a tile needs whole.
+    by the upstream TilingInterface, but for those that a tile needs whole. Of a contraction by rows
+    the slice of the left side stands in front of the loop on a target of one chiplet.
   }];
   let dependentDialects = ["fleet::FleetDialect", "scf::SCFDialect", "tensor::TensorDialect",
                            "linalg::LinalgDialect", "affine::AffineDialect"];
@@ -204,7 +213,9 @@ def PlaceStep : Pass<"fleet-place-step", "ModuleOp"> {
   let description = [{
     From: tasks on tensors. To: tasks without results on `fleet.buffer`s, the result
     last; parameters in the order of their first use, caches by layer, inputs in a
-    fixed order, no two values in one place. Writes `fleet.manifest`: what a loader
+    fixed order, no two values in one place; but on NVIDIA chips of one chiplet, from 8 rows
+    on, a value takes the bytes of one of its size whose writer and readers its own task
+    needs, by way of others too: they are over. Writes `fleet.manifest`: what a loader
     has to put where. Fails where the step takes anything but tokens, positions,
     slots and out_rows, or does not return logits and ids.
   }];

@@ -30,6 +30,14 @@ static Value choose(Emitter &e, Value condition, Value x, Value y) {
   return arith::SelectOp::create(e.b, e.loc, condition, x, y);
 }
 
+Value DealtPart::first() { return e.mulIndex(op.getPart(), block); }
+
+Value DealtPart::has(Value position) {
+  Value number = arith::DivUIOp::create(e.b, e.loc, position, e.index(block));
+  Value owner = arith::RemUIOp::create(e.b, e.loc, number, e.index(parts));
+  return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, owner, op.getPart());
+}
+
 /// (maximum, sum, values...) of two sets of positions, of both together.
 static SmallVector<Value> merge(Emitter &e, ArrayRef<Value> x, ArrayRef<Value> y) {
   Value maximum = greater(e, x[0], y[0]);
@@ -92,7 +100,11 @@ void gpugen::lowerAttentionPartial(Emitter &e, AttentionPartialOp op) {
   int64_t rows = shapeOf(q)[0], heads = shapeOf(q)[1], size = shapeOf(q)[2], context = shapeOf(keys)[2];
   int64_t length = llvm::divideCeil(context, static_cast<int64_t>(op.getParts()));
   float scale = op.getScale().convertToDouble();
-  prefetch(e, op, length);
+  std::optional<DealtPart> dealt;
+  if (op.getDealt())
+    dealt.emplace(DealtPart{e, op});
+  else
+    prefetch(e, op, length);
   Value zero = e.index(0);
 
   // Lanes along a head: a power of two that divides it, 16 bytes each if possible.
@@ -116,9 +128,11 @@ void gpugen::lowerAttentionPartial(Emitter &e, AttentionPartialOp op) {
   e.forThreads(rows * (size / width), [&](Value point) {
     auto at = e.delinearize(point, {rows, size / width});
     Value slot = e.load(slots, at[0]), position = e.toIndex(e.load(positions, at[0]));
-    Value isHere = arith::AndIOp::create(
-        e.b, e.loc, less(e, position, end),
-        arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::uge, position, begin));
+    Value isHere = dealt ? arith::AndIOp::create(e.b, e.loc, less(e, position, e.index(context)),
+                                                 dealt->has(position))
+                         : arith::AndIOp::create(
+                               e.b, e.loc, less(e, position, end),
+                               arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::uge, position, begin));
     e.ifThen(arith::AndIOp::create(e.b, e.loc, isActive(slot), isHere), [&] {
       SmallVector<Value> from = {at[0], zero, e.mulIndex(at[1], width)};
       SmallVector<Value> to = {e.toIndex(slot), zero, position, from[2]};
@@ -139,7 +153,25 @@ void gpugen::lowerAttentionPartial(Emitter &e, AttentionPartialOp op) {
     Value slot = e.load(slots, row);
     // A row that is idle or stands before this part has nothing here.
     Value last = e.addIndex(e.toIndex(e.load(positions, row)), 1);
-    last = choose(e, isActive(slot), arith::MinUIOp::create(e.b, e.loc, last, end), zero);
+    Value isTaken = isActive(slot);
+    last = arith::MinUIOp::create(e.b, e.loc, last, dealt ? e.index(context) : end);
+    last = choose(e, isTaken, last, zero);
+    // The part's positions, or their numbers where they are dealt: then those of whole blocks.
+    Value from = begin, until = last, first;
+    if (dealt) {
+      from = zero, first = dealt->first();
+      Value left = arith::SubIOp::create(e.b, e.loc, arith::MaxUIOp::create(e.b, e.loc, last, first), first);
+      Value blocks = arith::DivUIOp::create(e.b, e.loc, e.addIndex(left, dealt->stride() - 1),
+                                            e.index(dealt->stride()));
+      until = e.mulIndex(blocks, dealt->block);
+    }
+    auto positionOf = [&](Value number) -> Value {
+      if (!dealt)
+        return number;
+      Value block = arith::DivUIOp::create(e.b, e.loc, number, e.index(dealt->block));
+      Value inBlock = arith::RemUIOp::create(e.b, e.loc, number, e.index(dealt->block));
+      return e.addIndex(e.addIndex(first, e.mulIndex(block, dealt->stride())), inBlock);
+    };
     Value where = e.toIndex(arith::MaxSIOp::create(e.b, e.loc, slot, e.i32(0)));
     SmallVector<Value> query;
     for (int64_t h = 0; h < heads; ++h)
@@ -152,12 +184,12 @@ void gpugen::lowerAttentionPartial(Emitter &e, AttentionPartialOp op) {
       state.append({e.f32(kLowest), e.f32(0)});
       state.append(pieces, e.splat(0, width));
     }
-    state = e.loop(begin, last, groups * inFlight, state, [&](Value base, ValueRange carried) {
+    state = e.loop(from, until, groups * inFlight, state, [&](Value base, ValueRange carried) {
       SmallVector<Value> key, value, isInside;
       for (int64_t u = 0; u < inFlight; ++u) {
-        Value position = e.addIndex(e.addIndex(base, group), u * groups);
+        Value position = positionOf(e.addIndex(e.addIndex(base, group), u * groups));
         isInside.push_back(less(e, position, last));
-        Value safe = choose(e, isInside[u], position, begin);
+        Value safe = choose(e, isInside[u], position, dealt ? first : begin);
         for (int64_t i = 0; i < pieces; ++i)
           key.push_back(e.loadRaw(keys, {where, zero, safe, column(i)}, width));
         for (int64_t i = 0; i < pieces; ++i)

@@ -14,6 +14,19 @@
 
 namespace mlir::fleet::gpugen {
 
+/// The positions of a part to which the context is dealt in blocks.
+struct DealtPart {
+  Emitter &e;
+  AttentionPartialOp op;
+  int64_t block = *op.getDealt(), parts = op.getParts();
+
+  /// Positions from one block of the part to the next.
+  int64_t stride() const { return block * parts; }
+  Value first();
+  /// Whether `position` (an index) is the part's (i1).
+  Value has(Value position);
+};
+
 /// A tile: one part of the context, one key/value head, all rows.
 void lowerAttentionPartial(Emitter &e, AttentionPartialOp op);
 void lowerAttentionMerge(Emitter &e, AttentionMergeOp op);

@@ -32,6 +32,7 @@ struct Nest {
   Emitter &e;
   linalg::GenericOp op;
   SmallVector<int64_t> sizes;
+  int64_t mostRounds;
 
   std::optional<Along> alongInnermost(OpOperand &operand) {
     AffineMap map = op.getMatchingIndexingMap(&operand);
@@ -148,10 +149,25 @@ struct Nest {
     SmallVector<int64_t> shape = sizes;
     if (lanes)
       shape.back() /= lanes;
-    e.forThreads(ShapedType::getNumElements(shape), [&](Value i) {
+    auto placeOf = [&](Value i) {
       SmallVector<Value> at = e.delinearize(i, shape);
       if (lanes)
         at.back() = e.mulIndex(at.back(), lanes);
+      return at;
+    };
+    int64_t count = ShapedType::getNumElements(shape), threads = e.workgroup.threads, rounds = count / threads;
+    if (lanes && count % threads == 0 && rounds > 1 && rounds <= mostRounds) {
+      SmallVector<std::pair<SmallVector<Value>, SmallVector<Value>>> done;
+      for (int64_t r = 0; r < rounds; ++r) {
+        SmallVector<Value> at = placeOf(e.addIndex(e.threadInTurn(), r * threads));
+        done.push_back({at, compute(at, lanes, {})});
+      }
+      for (auto &[at, results] : done)
+        store(results, at, lanes);
+      return;
+    }
+    e.forThreads(count, [&](Value i) {
+      SmallVector<Value> at = placeOf(i);
       store(compute(at, lanes, {}), at, lanes);
     });
   }
@@ -196,6 +212,8 @@ struct Nest {
 };
 
 struct GPULowerElementwise : mlir::fleet::impl::GPULowerElementwiseBase<GPULowerElementwise> {
+  using GPULowerElementwiseBase::GPULowerElementwiseBase;
+
   LogicalResult lower(IRRewriter &rewriter, linalg::LinalgOp op) {
     rewriter.setInsertionPoint(op);
     auto generic = dyn_cast<linalg::GenericOp>(op.getOperation());
@@ -221,12 +239,16 @@ struct GPULowerElementwise : mlir::fleet::impl::GPULowerElementwiseBase<GPULower
              << generic->getOperandTypes();
     rewriter.setInsertionPoint(generic);
     Emitter e(rewriter, generic.getLoc(), getOperation());
-    Nest nest{e, generic, SmallVector<int64_t>(sizes)};
+    auto firstWave = generic->getAttrOfType<IntegerAttr>(kFirstWave);
+    if (firstWave)
+      e.firstWave = firstWave.getInt();
+    Nest nest{e, generic, SmallVector<int64_t>(sizes), rounds};
     if (nest.isParallel())
       nest.emitParallel();
     else
       nest.emitReduction();
-    e.barrier();
+    if (!firstWave)
+      e.barrier();
     rewriter.eraseOp(generic);
     return success();
   }

@@ -100,6 +100,10 @@ struct Poll {
 /// index of the counter; where it does not, it polls until the event is over.
 void pollForEvent(Emitter &e, WaitOp op, const Poll &poll);
 
+/// On an op that is lowered to loops over the threads: it begins with those of this subgroup,
+/// and what comes after it sees to the barrier.
+constexpr StringRef kFirstWave = "fleet.first_wave";
+
 /// The LDS buffer for what one body needs beside its scratch: nothing of it
 /// outlives the body, so that all bodies have it at the same place.
 constexpr StringRef kBodyBuffer = "body";

@@ -7,10 +7,11 @@
 
 #include "PTX.h"
 
+#include "../GPU/AttentionParts.h"
+
 #include "fleet/Conversion/NVGPUPasses.h"
 #include "fleet/IR/Fleet.h"
 
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "llvm/Support/MathExtras.h"
 
 namespace mlir::fleet {
@@ -23,31 +24,56 @@ using namespace mlir::fleet;
 using namespace mlir::fleet::gpugen;
 using namespace mlir::fleet::nv;
 
-/// Stands for minus infinity: exp of a difference with it is 0, never a NaN.
+/// Stands for minus infinity: a power of a difference with it is 0, never a NaN.
 static constexpr float kLowest = -1.0e30f;
+static constexpr float kLog2E = 1.44269504f, kLn2 = 0.693147181f;
 /// Elements of 16 bytes; of a query or key that one load of a warp brings; of a value.
 static constexpr int64_t kWide = 8, kKeyLoad = 4 * kWide, kValueLoad = 8 * kWide;
+/// Elements of a head in one mma: its left side has 16 rows.
+static constexpr int64_t kElements = 2 * kRows;
+/// Bytes of the caches that a worker asks the L2 for before it can read them, where each warp
+/// has but one row. All workers together hold a third of an L2 of 50 MB then: what it has no
+/// room for, beside the weights on their way, is thrown out again and read twice. With more
+/// rows a warp the beginning matters less, and asking was slower.
+static constexpr int64_t kMostAsked = 131072;
 
 static ArrayRef<int64_t> shapeOf(Value value) { return cast<ShapedType>(value.getType()).getShape(); }
+static bool isF32(Value value) { return getElementTypeOrSelf(value.getType()).isF32(); }
 
 static bool isSupported(AttentionPartialOp op) {
   ValueRange in = op.getInputs();
-  auto isBf16 = [&](unsigned i) {
+  auto isBuffer = [&](unsigned i, bool orF32) {
     auto type = dyn_cast<MemRefType>(in[i].getType());
-    return type && type.hasStaticShape() && type.getElementType().isBF16() && cpu::isContiguousInLastDim(in[i]);
+    return type && type.hasStaticShape() && cpu::isContiguousInLastDim(in[i]) &&
+           (type.getElementType().isBF16() || (orF32 && isF32(in[i])));
   };
   int64_t group = shapeOf(in[0])[1];
-  return op.getPart() && isBf16(0) && isBf16(1) && isBf16(2) && isBf16(5) && isBf16(6) &&
-         shapeOf(in[0])[0] >= kManyRows && group <= kRows && shapeOf(in[0])[2] % kValueLoad == 0;
+  return op.getPart() && isBuffer(0, true) && isBuffer(1, true) && isBuffer(2, true) && isBuffer(5, false) &&
+         isBuffer(6, false) && op.getDealt().value_or(kPositions) == kPositions && shapeOf(in[0])[0] >= kManyRows &&
+         group <= kRows && shapeOf(in[0])[2] % kValueLoad == 0;
 }
 
 namespace {
+/// What a warp reads for one row, `where` (an index) being its slot: rounds of 16 positions
+/// that begin at `first` and then every stride(), below `last` (i32, which take half of the
+/// registers).
+struct Row {
+  Value where, first, last;
+};
+
 /// One part of the context, one key/value head, all rows; a warp takes one row at
-/// a time. Scores are (queries x head) * (head x positions): the query heads of
-/// the group are rows of the mma, and keys come as they lie in memory, 16 bytes a
-/// lane, if the contracted elements are counted in that order. Their exponentials
-/// are, as they lie in registers, the left side of (heads x positions) * (positions x
-/// head); rows 8 to 15 of it would be empty and hold what rounding to bf16 leaves.
+/// a time, in rounds of 16 positions. Scores are (queries x head) * (head x positions): the
+/// query heads of the group are rows of the mma, and keys come as they lie in memory, 16 bytes a
+/// lane, if the contracted elements are counted in that order. Their powers of two are, as
+/// they lie in registers, the right side of (head x positions) * (positions x queries),
+/// whose left side is the values, again as they lie in memory.
+///
+/// Rounding to bf16 leaves rests, of weights and of queries in f32, which are multiplied
+/// too. Groups of at most 4 heads leave half of the 8 rows (columns) of an mma empty: there
+/// the rests stand.
+///
+/// All keys and values of a round are asked for before the first is used: eight warps have
+/// 64 KB on their way.
 struct Attention {
   Emitter &e;
   AttentionPartialOp op;
@@ -55,24 +81,33 @@ struct Attention {
   Value q = in[0], slots = in[3], positions = in[4], keys = in[5], values = in[6], out = op.getOutputs()[0];
   int64_t rows = shapeOf(q)[0], heads = shapeOf(q)[1], size = shapeOf(q)[2], context = shapeOf(keys)[2];
   int64_t length = llvm::divideCeil(context, static_cast<int64_t>(op.getParts()));
+  std::optional<DealtPart> dealt = op.getDealt() ? std::optional(DealtPart{e, op}) : std::nullopt;
   Value zero = e.index(0);
   Value begin = e.mulIndex(op.getPart(), length);
   Value end = arith::MinUIOp::create(e.b, e.loc, e.addIndex(begin, length), e.index(context));
   Value group = arith::DivUIOp::create(e.b, e.loc, e.lane(), e.index(4));
   Value inGroup = arith::RemUIOp::create(e.b, e.loc, e.lane(), e.index(4));
   Type i32 = e.b.getI32Type();
+  /// Rests stand in the other half of the mma's 8 rows or columns.
+  bool isHalf = 2 * heads <= kRows;
+  /// In a lane of the first half (i1): of heads as rows, and of heads as columns.
+  Value isHigh = less(e.lane(), e.index(16)), isHighColumn = less(inGroup, e.index(2));
+  int64_t keyLoads = size / kKeyLoad;
 
   Value less(Value x, Value y) { return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ult, x, y); }
   Value choose(Value condition, Value x, Value y) { return arith::SelectOp::create(e.b, e.loc, condition, x, y); }
   Value greater(Value x, Value y) { return arith::MaxNumFOp::create(e.b, e.loc, x, y); }
-  Value exponential(Value x) { return math::ExpOp::create(e.b, e.loc, x); }
-  Value isActive(Value slot) {
-    return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::sge, slot, e.i32(0));
+  Value both(Value x, Value y) { return arith::AndIOp::create(e.b, e.loc, x, y); }
+  Value isActive(Value slot) { return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::sge, slot, e.i32(0)); }
+  Value toI32(Value index) { return arith::IndexCastOp::create(e.b, e.loc, i32, index); }
+  Value add(Value position, int64_t more) {
+    return more ? Value(arith::AddIOp::create(e.b, e.loc, position, e.i32(more))) : position;
   }
+  int64_t stride() { return dealt ? dealt->stride() : kPositions; }
 
+  SmallVector<Value> words(Value from, ValueRange at) { return wordsOf(e.loadRaw(from, at, kWide)); }
   /// 16 bytes as four words of two elements.
-  SmallVector<Value> words(Value from, ValueRange at) {
-    Value eight = e.loadRaw(from, at, kWide);
+  SmallVector<Value> wordsOf(Value eight) {
     Value bits = vector::BitCastOp::create(e.b, e.loc, VectorType::get({kWide / 2}, i32), eight);
     SmallVector<Value> all;
     for (int64_t i = 0; i < kWide / 2; ++i)
@@ -80,154 +115,303 @@ struct Attention {
     return all;
   }
 
+  /// Two f32, rounded, and what that leaves.
+  std::pair<Value, Value> split(Value x, Value y) {
+    Value high = packBf16(e, x, y);
+    auto [first, second] = unpackBf16(e, high);
+    return {high, packBf16(e, e.sub(x, first), e.sub(y, second))};
+  }
+
+  Row rowAt(Value row) {
+    Value slot = e.load(slots, row);
+    Row r;
+    r.where = e.toIndex(arith::MaxSIOp::create(e.b, e.loc, slot, e.i32(0)));
+    r.first = dealt ? dealt->first() : begin;
+    r.last = e.addIndex(e.toIndex(e.load(positions, row)), 1);
+    r.last = arith::MinUIOp::create(e.b, e.loc, r.last, dealt ? e.index(context) : end);
+    // A row that is idle or stands before this part has nothing here.
+    r.last = choose(isActive(slot), r.last, zero);
+    r.first = toI32(r.first), r.last = toI32(r.last);
+    return r;
+  }
+
   /// The part that reads a position is the one that stores it.
   void storeNew() {
     e.forThreads(rows * (size / kWide), [&](Value point) {
       auto at = e.delinearize(point, {rows, size / kWide});
       Value slot = e.load(slots, at[0]), position = e.toIndex(e.load(positions, at[0]));
-      Value isHere = arith::AndIOp::create(
-          e.b, e.loc, less(position, end),
-          arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::uge, position, begin));
-      e.ifThen(arith::AndIOp::create(e.b, e.loc, isActive(slot), isHere), [&] {
+      Value isHere = dealt ? both(less(position, e.index(context)), dealt->has(position))
+                           : both(less(position, end),
+                                  arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::uge, position, begin));
+      e.ifThen(both(isActive(slot), isHere), [&] {
         SmallVector<Value> from = {at[0], zero, e.mulIndex(at[1], kWide)};
         SmallVector<Value> to = {e.toIndex(slot), zero, position, from[2]};
-        e.storeRaw(e.loadRaw(in[1], from, kWide), keys, to);
-        e.storeRaw(e.loadRaw(in[2], from, kWide), values, to);
+        for (auto [source, cache] : {std::pair(in[1], keys), std::pair(in[2], values)}) {
+          Value eight = e.loadRaw(source, from, kWide);
+          e.storeRaw(isF32(source) ? e.round(eight, e.b.getBF16Type()) : eight, cache, to);
+        }
       });
     });
     e.barrier();
   }
 
-  /// Asks for all that the rows of a warp will read, which then costs one way to memory.
-  void prefetchRows() {
+  /// Asks for the first rounds of a warp's first row, which come while this step's keys and
+  /// values are stored.
+  void askAhead(const Row &row) {
     constexpr int64_t kLine = 128;
-    int64_t lines = llvm::divideCeil(size * 2, kLine);
-    e.forWaves(rows, [&](Value row) {
-      Value slot = e.load(slots, row);
-      Value last = arith::MinUIOp::create(e.b, e.loc, e.toIndex(e.load(positions, row)), end);
-      last = choose(isActive(slot), last, zero);
-      Value where = e.toIndex(arith::MaxSIOp::create(e.b, e.loc, slot, e.i32(0)));
-      Value column = e.mulIndex(arith::RemUIOp::create(e.b, e.loc, e.lane(), e.index(lines)), kLine / 2);
-      Value first = arith::DivUIOp::create(e.b, e.loc, e.lane(), e.index(lines));
-      e.loop(e.addIndex(begin, first), last, e.workgroup.lanes / lines, {}, [&](Value position, ValueRange) {
-        for (Value cache : {keys, values})
-          memref::PrefetchOp::create(e.b, e.loc, cache, ValueRange{where, zero, position, column}, /*isWrite=*/false,
-                                     /*localityHint=*/1, /*isDataCache=*/true);
-        return SmallVector<Value>();
-      });
+    int64_t lines = llvm::divideCeil(size * 2, kLine), atOnce = e.workgroup.lanes / lines;
+    int64_t most = kMostAsked / e.workgroup.waves() / (2 * kPositions * size * 2);
+    Value column = e.mulIndex(arith::RemUIOp::create(e.b, e.loc, e.lane(), e.index(lines)), kLine / 2);
+    Value inRound = arith::DivUIOp::create(e.b, e.loc, e.lane(), e.index(lines));
+    Value first = e.toIndex(row.first), last = e.toIndex(row.last);
+    Value until = arith::MinUIOp::create(e.b, e.loc, last, e.addIndex(first, most * stride()));
+    e.loop(first, until, stride(), {}, [&](Value base, ValueRange) {
+      for (int64_t i = 0; i < kPositions; i += atOnce) {
+        Value position = e.addIndex(e.addIndex(base, inRound), i);
+        e.ifThen(less(position, last), [&] {
+          for (Value cache : {keys, values})
+            memref::PrefetchOp::create(e.b, e.loc, cache, ValueRange{row.where, zero, position, column},
+                                       /*isWrite=*/false, /*localityHint=*/1, /*isDataCache=*/true);
+        });
+      }
+      return SmallVector<Value>();
     });
   }
 
   void emit() {
-    prefetchRows();
+    // Of a warp without a row it is not used.
+    Value row = e.wave(), first = arith::MinUIOp::create(e.b, e.loc, row, e.index(rows - 1));
+    Row here = rowAt(first);
+    SmallVector<Value> query = loadQuery(first);
+    if (rows <= e.workgroup.waves())
+      askAhead(here);
     storeNew();
-    e.forWaves(rows, [&](Value row) { emitRow(row); });
+    // Carried: where the row stands, and its queries.
+    SmallVector<Value> carried = {here.where, here.first, here.last};
+    llvm::append_range(carried, splitQuery(query));
+    e.loop(row, e.index(rows), e.workgroup.waves(), carried,
+           [&](Value row, ValueRange before) { return takeRow(row, before); });
     e.barrier();
   }
 
-  void emitRow(Value row) {
-    Value slot = e.load(slots, row);
-    // A row that is idle or stands before this part has nothing here.
-    Value last = e.addIndex(e.toIndex(e.load(positions, row)), 1);
-    last = choose(isActive(slot), arith::MinUIOp::create(e.b, e.loc, last, end), zero);
-    Value where = e.toIndex(arith::MaxSIOp::create(e.b, e.loc, slot, e.i32(0)));
-    // Rows of the mma past the group repeat its last head; nothing of them is stored.
-    Value head = heads < kRows ? arith::MinUIOp::create(e.b, e.loc, group, e.index(heads - 1)) : group;
-    SmallVector<SmallVector<Value>> query;
-    for (int64_t d = 0; d < size; d += kKeyLoad)
-      query.push_back(words(q, {row, head, e.addIndex(e.mulIndex(inGroup, kWide), d)}));
-
-    // Carried: the maximum, this lane's sum of weights, and the weighted values:
-    // four of each mma of 8 elements.
-    int64_t pieces = size / kRows;
-    SmallVector<Value> state = {e.f32(kLowest), e.f32(0)};
-    state.append(4 * pieces, e.f32(0));
-    state = e.loop(begin, last, kPositions, state,
-                   [&](Value base, ValueRange carried) { return addPositions(base, last, where, query, carried); });
-
-    Value sum = e.sumLanes(state[1], 1, 4);
-    auto type = VectorType::get({4}, e.b.getF32Type());
-    e.ifThen(less(group, e.index(heads)), [&] {
-      // Lane t has elements 16 t to 16 t + 15 of each 64.
-      for (int64_t d = 0; d < size / kValueLoad; ++d)
-        for (int64_t half = 0; half < 2; ++half)
-          for (int64_t j = 0; j < kWide; j += 4) {
-            SmallVector<Value> four;
-            for (int64_t k = j; k < j + 4; ++k) {
-              const Value *sums = &state[2 + 4 * (d * kWide + k)];
-              four.push_back(e.add(sums[half], sums[2 + half]));
-            }
-            Value at = e.addIndex(e.mulIndex(inGroup, 2 * kWide), d * kValueLoad + half * kWide + j);
-            e.storeRaw(vector::FromElementsOp::create(e.b, e.loc, type, four), out, {zero, row, group, at});
-          }
-      memref::StoreOp::create(e.b, e.loc, state[0], out, ValueRange{zero, row, group, e.index(size)});
-      memref::StoreOp::create(e.b, e.loc, sum, out, ValueRange{zero, row, group, e.index(size + 1)});
-    });
+  /// Keys of positions g and g + 8 of the round (g = lane / 4): of each, of each 32
+  /// elements, 8 t to 8 t + 7 (t = lane mod 4).
+  SmallVector<Value> loadKeys(Value where, Value base, Value last) {
+    SmallVector<Value> all;
+    for (int64_t j = 0; j < kPositions; j += kRows) {
+      Value position = safe(base, group, j, last);
+      for (int64_t d = 0; d < size; d += kKeyLoad)
+        llvm::append_range(all, words(keys, {where, zero, position, e.addIndex(e.mulIndex(inGroup, kWide), d)}));
+    }
+    return all;
   }
 
-  SmallVector<Value> addPositions(Value base, Value last, Value where, ArrayRef<SmallVector<Value>> query,
-                                  ValueRange carried) {
-    // All loads of a round are issued before the first is used.
-    auto safe = [&](Value position) { return choose(less(position, last), position, begin); };
-    SmallVector<SmallVector<Value>> key, value;
-    for (int64_t j = 0; j < kPositions; j += kRows) {
-      Value position = safe(e.addIndex(e.addIndex(base, group), j));
-      for (int64_t d = 0; d < size; d += kKeyLoad)
-        key.push_back(words(keys, {where, zero, position, e.addIndex(e.mulIndex(inGroup, kWide), d)}));
-    }
+  /// Values of positions 2 t, 2 t + 1, 2 t + 8 and 2 t + 9 of the round: of each, of each 64
+  /// elements, 8 g to 8 g + 7.
+  SmallVector<SmallVector<Value>> loadValues(Value where, Value base, Value last) {
+    SmallVector<SmallVector<Value>> all;
     for (int64_t d = 0; d < size; d += kValueLoad)
       for (int64_t j : {0, 1, 8, 9}) {
-        Value position = safe(e.addIndex(e.addIndex(base, e.mulIndex(inGroup, 2)), j));
-        value.push_back(words(values, {where, zero, position, e.addIndex(e.mulIndex(group, kWide), d)}));
+        Value position = safe(base, e.mulIndex(inGroup, 2), j, last);
+        all.push_back(words(values, {where, zero, position, e.addIndex(e.mulIndex(group, kWide), d)}));
+      }
+    return all;
+  }
+
+  /// base + ofLane + more. Positions past the last one have no weight, but their values have to be numbers.
+  Value safe(Value base, Value ofLane, int64_t more, Value last) {
+    Value position = add(arith::AddIOp::create(e.b, e.loc, base, toI32(ofLane)), more);
+    return e.toIndex(arith::MinUIOp::create(e.b, e.loc, position, add(last, -1)));
+  }
+
+  /// Of each 32 elements of a query, that of row g of the mma of scores, 8 t to 8 t + 7.
+  SmallVector<Value> loadQuery(Value row) {
+    // Rows past the group repeat a head of it; nothing of them is stored.
+    Value head = isHalf ? Value(arith::RemUIOp::create(e.b, e.loc, group, e.index(kRows / 2))) : group;
+    if (heads != (isHalf ? kRows / 2 : kRows))
+      head = arith::MinUIOp::create(e.b, e.loc, head, e.index(heads - 1));
+    SmallVector<Value> loaded;
+    for (int64_t d = 0; d < size; d += kKeyLoad)
+      loaded.push_back(e.loadRaw(q, {row, head, e.addIndex(e.mulIndex(inGroup, kWide), d)}, kWide));
+    return loaded;
+  }
+
+  /// What loadQuery() has loaded as words of row g of the mma's left sides, then, if these
+  /// have rests, those of row g + 8.
+  SmallVector<Value> splitQuery(ArrayRef<Value> loaded) {
+    SmallVector<Value> all, rests;
+    for (Value eight : loaded) {
+      if (!isF32(q)) {
+        llvm::append_range(all, wordsOf(eight));
+        continue;
+      }
+      for (int64_t i = 0; i < kWide; i += 2) {
+        auto [high, rest] =
+            split(vector::ExtractOp::create(e.b, e.loc, eight, i), vector::ExtractOp::create(e.b, e.loc, eight, i + 1));
+        all.push_back(isHalf ? choose(isHigh, high, rest) : high);
+        if (!isHalf)
+          rests.push_back(rest);
+      }
+    }
+    llvm::append_range(all, rests);
+    return all;
+  }
+
+  SmallVector<Value> takeRow(Value row, ValueRange before) {
+    Row here{before[0], before[1], before[2]}, next = here;
+    ValueRange query = before.drop_front(3);
+    Value nextRow = row;
+    bool hasNext = rows > e.workgroup.waves();
+    if (hasNext) {
+      Value number = e.addIndex(row, e.workgroup.waves());
+      nextRow = arith::MinUIOp::create(e.b, e.loc, number, e.index(rows - 1));
+      next = rowAt(nextRow);
+    }
+
+    // Carried: the maximum, this lane's sum of weights, and the weighted values (four of
+    // each mma).
+    SmallVector<Value> state = {e.f32(kLowest), e.f32(0)};
+    state.append(4 * size / kElements, e.f32(0));
+    auto rounds = scf::ForOp::create(e.b, e.loc, here.first, here.last, e.i32(stride()), state);
+    {
+      OpBuilder::InsertionGuard guard(e.b);
+      e.b.setInsertionPointToEnd(rounds.getBody());
+      SmallVector<Value> after = addPositions(rounds.getInductionVar(), here, query, rounds.getRegionIterArgs());
+      scf::YieldOp::create(e.b, e.loc, after);
+    }
+    state = llvm::to_vector_of<Value>(rounds.getResults());
+    // On their way while the sums are stored.
+    SmallVector<Value> ahead = hasNext ? loadQuery(nextRow) : SmallVector<Value>();
+    storeRow(row, state);
+    SmallVector<Value> after = {next.where, next.first, next.last};
+    if (hasNext)
+      llvm::append_range(after, splitQuery(ahead));
+    else
+      llvm::append_range(after, query);
+    return after;
+  }
+
+  SmallVector<Value> addPositions(Value base, const Row &here, ValueRange query, ValueRange carried) {
+    // All loads of a round are on their way together. The assembler would move those of the
+    // values to where they are used, behind the scores: across a barrier it does not.
+    SmallVector<Value> keyWords = loadKeys(here.where, base, here.last);
+    ValueRange key(keyWords);
+    SmallVector<SmallVector<Value>> value = loadValues(here.where, base, here.last);
+    syncWarp(e);
+
+    // The two blocks of positions in turn: neither waits for itself, and a left side is put
+    // together once.
+    Value nothing = e.i32(0);
+    int64_t queryWords = keyLoads * kWide / 2;
+    ValueRange queryRest = query.drop_front(queryWords);
+    SmallVector<SmallVector<Value>> products(kPositions / kRows, SmallVector<Value>(4, e.f32(0)));
+    for (int64_t u = 0; u < queryWords; u += 2) {
+      SmallVector<Value> left = {query[u], nothing, query[u + 1], nothing};
+      if (!queryRest.empty())
+        left[1] = queryRest[u], left[3] = queryRest[u + 1];
+      for (auto [j, sum] : llvm::enumerate(products))
+        sum = multiply(e, left, llvm::to_vector(key.slice(j * queryWords + u, 2)), sum);
+    }
+    SmallVector<Value> dots;
+    for (ArrayRef<Value> sum : products)
+      for (int64_t i = 0; i < 2; ++i) {
+        Value dot = sum[i];
+        if (isF32(q))
+          dot = e.add(dot, isHalf ? e.shuffleXor(dot, e.workgroup.lanes / 2) : sum[2 + i]);
+        dots.push_back(dot);
       }
 
-    Value nothing = e.i32(0), maximum = carried[0], scale = e.f32(op.getScale().convertToDouble());
+    // Scores are in powers of two, which is one instruction.
+    Value scale = e.f32(op.getScale().convertToDouble() * kLog2E), maximum = carried[0];
     SmallVector<Value> scores;
-    int64_t loads = size / kKeyLoad;
-    for (int64_t j = 0; j < kPositions / kRows; ++j) {
-      SmallVector<Value> sum(4, e.f32(0));
-      for (int64_t d = 0; d < loads; ++d)
-        for (int64_t u = 0; u < 4; u += 2) {
-          ArrayRef<Value> k = key[j * loads + d];
-          sum = multiply(e, {query[d][u], nothing, query[d][u + 1], nothing}, {k[u], k[u + 1]}, sum);
-        }
-      for (int64_t i = 0; i < 2; ++i) {
-        Value position = e.addIndex(e.addIndex(base, e.mulIndex(inGroup, 2)), j * kRows + i);
-        scores.push_back(choose(less(position, last), e.mul(sum[i], scale), e.f32(kLowest)));
-        maximum = greater(maximum, scores.back());
-      }
+    for (auto [i, dot] : llvm::enumerate(dots)) {
+      Value position =
+          add(arith::AddIOp::create(e.b, e.loc, base, toI32(e.mulIndex(inGroup, 2))), i / 2 * kRows + i % 2);
+      scores.push_back(choose(less(position, here.last), e.mul(dot, scale), e.f32(kLowest)));
+      maximum = greater(maximum, scores.back());
     }
     maximum = e.combineLanes({maximum}, 1, 4, [&](ArrayRef<Value> x, ArrayRef<Value> y) {
       return SmallVector<Value>{greater(x[0], y[0])};
     })[0];
-    Value shrink = exponential(e.sub(carried[0], maximum));
+    Value shrink = powerOfTwo(e, e.sub(carried[0], maximum));
     Value sum = e.mul(carried[1], shrink);
-    // [positions 2t, 2t + 1 | 2t + 8, 2t + 9]: rounded, and what that leaves.
-    SmallVector<Value> high, low;
+    // Right sides: [positions 2t, 2t + 1 | 2t + 8, 2t + 9] of column g.
+    SmallVector<Value> right, rest;
     for (int64_t j = 0; j < 4; j += 2) {
-      Value weight[2], rest[2];
+      Value weight[2];
       for (int64_t i = 0; i < 2; ++i) {
-        Value position = e.addIndex(e.addIndex(base, e.mulIndex(inGroup, 2)), j / 2 * kRows + i);
-        weight[i] = choose(less(position, last), exponential(e.sub(scores[j + i], maximum)), e.f32(0));
+        // The round has a position: the maximum is a score, and 0 what stands past the last one.
+        weight[i] = powerOfTwo(e, e.sub(scores[j + i], maximum));
         sum = e.add(sum, weight[i]);
       }
-      high.push_back(packBf16(e, weight[0], weight[1]));
-      auto [first, second] = unpackBf16(e, high.back());
-      rest[0] = e.sub(weight[0], first), rest[1] = e.sub(weight[1], second);
-      low.push_back(packBf16(e, rest[0], rest[1]));
+      auto [high, low] = split(weight[0], weight[1]);
+      right.push_back(isHalf ? choose(isHigh, high, low) : high);
+      rest.push_back(low);
     }
-    SmallVector<Value> next = {maximum, sum};
+    // This lane has the shrinking of row g, its sums are of columns 2t and 2t + 1.
+    Value lane = arith::IndexCastOp::create(e.b, e.loc, i32, e.mulIndex(inGroup, 8)), shrinks[2];
+    for (int64_t i = 0; i < 2; ++i)
+      shrinks[i] = gpu::ShuffleOp::create(e.b, e.loc, shrink, arith::AddIOp::create(e.b, e.loc, lane, e.i32(4 * i)),
+                                          e.i32(e.workgroup.lanes), gpu::ShuffleMode::IDX)
+                       .getShuffleResult();
+    SmallVector<Value> state = {maximum, sum};
     for (int64_t d = 0; d < size / kValueLoad; ++d)
-      for (int64_t j = 0; j < kWide; ++j) {
-        auto both = [&](int64_t position) {
-          return selectHalves(e, value[d * 4 + position][j / 2], value[d * 4 + position + 1][j / 2], j % 2);
+      for (int64_t j = 0; j < kWide; j += 2) {
+        // Rows g and g + 8: elements 8 g + j and 8 g + j + 1 of each 64.
+        auto pair = [&](int64_t position, bool upper) {
+          return selectHalves(e, value[d * 4 + position][j / 2], value[d * 4 + position + 1][j / 2], upper);
         };
-        SmallVector<Value> total;
-        for (Value old : carried.slice(2 + 4 * (d * kWide + j), 4))
-          total.push_back(e.mul(old, shrink));
-        llvm::append_range(next, multiply(e, {high[0], low[0], high[1], low[1]}, {both(0), both(2)}, total));
+        SmallVector<Value> left = {pair(0, false), pair(0, true), pair(2, false), pair(2, true)}, total;
+        for (auto [i, old] : llvm::enumerate(carried.slice(2 + 2 * (d * kWide + j), 4)))
+          total.push_back(e.mul(old, shrinks[i % 2]));
+        total = multiply(e, left, right, total);
+        if (!isHalf)
+          total = multiply(e, left, rest, total);
+        llvm::append_range(state, total);
       }
-    return next;
+    return state;
+  }
+
+  /// Elements 8 g to 8 g + 7 of each 64, of the heads of columns 2 t and 2 t + 1.
+  void storeRow(Value row, ArrayRef<Value> state) {
+    Value sum = e.sumLanes(state[1], 1, 4);
+    auto type = VectorType::get({4}, e.b.getF32Type());
+    auto store = [&](Value head, function_ref<Value(int64_t)> element) {
+      e.ifThen(less(head, e.index(heads)), [&] {
+        for (int64_t i = 0; i < size / kRows; i += 4) {
+          SmallVector<Value> four;
+          for (int64_t k = i; k < i + 4; ++k)
+            four.push_back(element(k));
+          Value at = e.addIndex(e.mulIndex(group, kWide), i / kWide * kValueLoad + i % kWide);
+          e.storeRaw(vector::FromElementsOp::create(e.b, e.loc, type, four), out, {zero, row, head, at});
+        }
+      });
+    };
+    // Of element i of a lane the sums are [head of column 2t, of column 2t + 1].
+    auto sums = [&](int64_t i) { return &state[2 + 2 * i]; };
+    Value head = e.mulIndex(inGroup, 2);
+    if (isHalf) {
+      // Lanes t and t + 2 have high parts and rests of the same two heads: each adds one's.
+      SmallVector<Value> elements;
+      for (int64_t i = 0; i < size / kRows; ++i) {
+        Value own = choose(isHighColumn, sums(i)[0], sums(i)[1]);
+        Value others = choose(isHighColumn, sums(i)[1], sums(i)[0]);
+        elements.push_back(e.add(own, e.shuffleXor(others, 2)));
+      }
+      Value odd = arith::SubIOp::create(e.b, e.loc, head, e.index(3));
+      store(choose(isHighColumn, head, odd), [&](int64_t i) { return elements[i]; });
+    } else {
+      for (int64_t column = 0; column < 2; ++column)
+        store(e.addIndex(head, column), [&](int64_t i) { return sums(i)[column]; });
+    }
+    Value isOne =
+        both(less(group, e.index(heads)), arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, inGroup, zero));
+    e.ifThen(isOne, [&] {
+      // The merge takes powers of e.
+      memref::StoreOp::create(e.b, e.loc, e.mul(state[0], e.f32(kLn2)), out,
+                              ValueRange{zero, row, group, e.index(size)});
+      memref::StoreOp::create(e.b, e.loc, sum, out, ValueRange{zero, row, group, e.index(size + 1)});
+    });
   }
 };
 

@@ -144,8 +144,8 @@ static bool takeZero(linalg::MatmulOp op, Value out) {
 /// The tile's columns are the rows of the mma, so that 16 of them need no
 /// padding, and rows of activations its columns, padded to 8. Warps take slots of
 /// the ring, or steps of the contracted dimension, in turn; their partial sums
-/// are added in order. Of a wide left side the high parts are rows 0 to 3, what is left of
-/// them rows 4 to 7.
+/// are added in order. Of a wide left side of few rows the high parts are rows 0 to 3, what is
+/// left of them rows 4 to 7; of one of many rows each part has an mma of its own.
 static void lower(Emitter &e, linalg::MatmulOp op, Contraction c, std::optional<int64_t> slots, StagedLefts &lefts) {
   stage(e, op, c, lefts);
   bool isZero = takeZero(op, c.out);
@@ -161,9 +161,10 @@ static void lower(Emitter &e, linalg::MatmulOp op, Contraction c, std::optional<
   // Rows past the end repeat the last one; their results are not stored.
   SmallVector<Value> rows;
   constexpr int64_t kWideRows = kRows / 2;
+  bool isOneMma = c.isOneMma();
   for (int64_t n = 0; n < blocks; ++n) {
-    Value row = c.isWide ? rem(group, kWideRows) : e.addIndex(group, n * kRows);
-    if ((n + 1) * (c.isWide ? kWideRows : kRows) > c.rows)
+    Value row = isOneMma ? rem(group, kWideRows) : e.addIndex(group, n * kRows);
+    if ((n + 1) * (isOneMma ? kWideRows : kRows) > c.rows)
       row = arith::MinUIOp::create(e.b, e.loc, row, e.index(c.rows - 1));
     rows.push_back(row);
   }
@@ -173,15 +174,31 @@ static void lower(Emitter &e, linalg::MatmulOp op, Contraction c, std::optional<
     Value bits = vector::BitCastOp::create(e.b, e.loc, VectorType::get({1}, i32), two);
     return vector::ExtractOp::create(e.b, e.loc, bits, int64_t(0));
   };
+  // Two elements of f32: their high parts, and what is left of them.
+  auto pairOfParts = [&](Value row, Value depth) -> std::pair<Value, Value> {
+    Value two = e.loadRaw(c.lhs, {row, depth}, 2);
+    Value x = vector::ExtractOp::create(e.b, e.loc, two, int64_t(0));
+    Value y = vector::ExtractOp::create(e.b, e.loc, two, int64_t(1));
+    Value high = packBf16(e, x, y);
+    auto [xHigh, yHigh] = unpackBf16(e, high);
+    return {high, packBf16(e, e.sub(x, xHigh), e.sub(y, yHigh))};
+  };
   // Elements of the left side that stand for one contracted element.
-  int64_t parts = c.isWide ? 2 : 1;
-  Value inStep = c.isWide ? e.addIndex(inGroup, e.mulIndex(quotient(group, kWideRows), kBlock)) : inGroup;
+  int64_t parts = isOneMma ? 2 : 1;
+  Value inStep = isOneMma ? e.addIndex(inGroup, e.mulIndex(quotient(group, kWideRows), kBlock)) : inGroup;
   auto stepOf = [&](Value depth, ArrayRef<Value> left, ValueRange sums) {
     SmallVector<Value> next;
-    Value at = e.addIndex(c.isWide ? e.mulIndex(depth, parts) : depth, inStep);
+    Value at = e.addIndex(isOneMma ? e.mulIndex(depth, parts) : depth, inStep);
     for (int64_t n = 0; n < blocks; ++n) {
-      SmallVector<Value> right = {pair(rows[n], at), pair(rows[n], e.addIndex(at, parts * kDepth / 2))};
       SmallVector<Value> sum(sums.slice(4 * n, 4));
+      if (c.isWide && !isOneMma) {
+        auto [high, rest] = pairOfParts(rows[n], at);
+        auto [deeperHigh, deeperRest] = pairOfParts(rows[n], e.addIndex(at, kDepth / 2));
+        sum = multiply(e, left, {high, deeperHigh}, sum);
+        llvm::append_range(next, multiply(e, left, {rest, deeperRest}, sum));
+        continue;
+      }
+      SmallVector<Value> right = {pair(rows[n], at), pair(rows[n], e.addIndex(at, parts * kDepth / 2))};
       llvm::append_range(next, multiply(e, left, right, sum));
     }
     return next;
@@ -252,7 +269,7 @@ static void lower(Emitter &e, linalg::MatmulOp op, Contraction c, std::optional<
   }
 
   // Row r + 4 is another lane's.
-  if (c.isWide)
+  if (isOneMma)
     for (int64_t i = 0; i < 4; ++i)
       if (i % 2 < c.rows)
         sums[i] = e.add(sums[i], e.shuffleXor(sums[i], kWideRows / 2));

@@ -132,7 +132,7 @@ static std::optional<Source> findSource(Value value, Operation *user) {
 static std::optional<Part> match(AttentionPartialOp op) {
   ValueRange in = op.getInputs();
   auto keys = dyn_cast<MemRefType>(in[5].getType()), values = dyn_cast<MemRefType>(in[6].getType());
-  if (!op.getPart() || !keys || !values || !keys.getElementType().isBF16() || !values.getElementType().isBF16())
+  if (!op.getPart() || op.getDealt() || !keys || !values || !keys.getElementType().isBF16() || !values.getElementType().isBF16())
     return std::nullopt;
   int64_t group = shapeOf(in[0])[1], size = shapeOf(in[0])[2];
   bool fits = size == 32 || size == 64 || size == 128 || size == 256;

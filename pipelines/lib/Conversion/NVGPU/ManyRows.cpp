@@ -15,10 +15,49 @@ using namespace mlir::fleet;
 using namespace mlir::fleet::gpugen;
 using namespace mlir::fleet::nv;
 
-/// Elements of activations that a lane loads at once: 4 for each of 2 steps.
-static constexpr int64_t kWide = 8;
-/// Contracted elements of one such load of a warp.
-static constexpr int64_t kLoad = 4 * kWide;
+/// Bytes of activations that a lane loads at once.
+static constexpr int64_t kLoadBytes = 16;
+/// Sums that a thread adds at once.
+static constexpr int64_t kLanes = 4;
+/// Contracted elements that a lane has of one mma: two pairs.
+static constexpr int64_t kOfStep = kDepth / 4;
+
+/// Contracted elements that a lane loads at once: those of 2 steps, of f32 of one.
+static int64_t widthOf(const Contraction &c) { return kLoadBytes / (c.isWide ? 4 : 2); }
+
+/// Finds what each of the contractions adds to; false if the loop has another use for it.
+static bool findResults(TileLoop &tiles) {
+  Block *block = tiles.loop.getBody();
+  auto isResult = [&](Value value) {
+    return llvm::any_of(tiles.ops, [&](linalg::MatmulOp op) { return op.getOutputs()[0] == value; });
+  };
+  llvm::SmallPtrSet<Value, 4> zeros, seen;
+  bool isOver = false;
+  for (Operation &op : block->without_terminator()) {
+    if (auto fill = dyn_cast<linalg::FillOp>(op);
+        fill && isResult(fill.getOutputs()[0]) && matchPattern(fill.getInputs()[0], m_AnyZeroFloat())) {
+      zeros.insert(fill.getOutputs()[0]);
+    } else if (auto copy = dyn_cast<memref::CopyOp>(op);
+               copy && isResult(copy.getTarget()) && zeros.contains(copy.getSource())) {
+      zeros.insert(copy.getTarget());
+    } else if (auto found = llvm::find(tiles.ops, &op); found != tiles.ops.end()) {
+      Value out = found->getOutputs()[0];
+      bool isShared = isInWorkgroupMemory(cast<MemRefType>(out.getType())), isZero = zeros.erase(out);
+      bool isTemporary = isShared && out.getDefiningOp<memref::ViewOp>() &&
+                         llvm::all_of(out.getUsers(), [&](Operation *user) { return user->getBlock() == block; });
+      if (isOver || !seen.insert(out).second || isTemporary != isShared || (isTemporary && !isZero))
+        return false;
+      tiles.results.push_back({out, isTemporary, isZero});
+    } else if (auto generic = dyn_cast<linalg::GenericOp>(op)) {
+      isOver = true;
+      if (llvm::any_of(generic.getOutputs(), isResult))
+        return false;
+    } else if (!isMemoryEffectFree(&op)) {
+      return false;
+    }
+  }
+  return zeros.empty() && tiles.results.size() == tiles.ops.size();
+}
 
 std::optional<TileLoop> nv::matchTileLoop(func::FuncOp body) {
   std::optional<TileLoop> found;
@@ -31,21 +70,36 @@ std::optional<TileLoop> nv::matchTileLoop(func::FuncOp body) {
     if (!found)
       found = TileLoop{loop, {}, *contraction};
     isOne &= found->loop == loop && loop.getNumResults() == 0 && loop.isDefinedOutsideOfLoop(contraction->lhs) &&
-             found->first.lhs == contraction->lhs && contraction->depth % kLoad == 0;
+             found->first.lhs == contraction->lhs && contraction->depth % (4 * widthOf(*contraction)) == 0;
     found->ops.push_back(op);
   });
-  return isOne ? found : std::nullopt;
+  if (!found || !isOne || !findResults(*found))
+    return std::nullopt;
+  return found;
 }
 
 namespace {
 struct Together {
   Emitter &e;
   TileLoop &tiles;
-  int64_t slots, groups, together;
+  int64_t slots, groups, together, summed;
+  /// For how many of those that a slot waits for each warp arrives.
+  int32_t arrivals;
   Contraction &c = tiles.first;
   int64_t streams = tiles.ops.size(), turns = e.workgroup.waves() / groups;
   int64_t blocks = blocksOf(c.rows, groups);
   int64_t chunks = llvm::divideCeil(c.depth, kDeep);
+  /// Elements that a lane loads at once, and a warp of each row; steps of these.
+  int64_t width = widthOf(c), load = 4 * width, stepsOfLoad = width / kOfStep;
+  /// What an activation is the sum of.
+  int64_t parts = c.isWide ? 2 : 1;
+  /// What a lane has loaded of a step of a block, and of a chunk.
+  int64_t perStep = c.isWide ? kOfStep : kOfStep / 2, perChunk = kDeep / kDepth * blocks * perStep;
+  /// Sums of a block that take a slot's products in turn. Where warps share slots, and have one
+  /// block of rows, the way through one sum would take longer than the next slots to come.
+  int64_t chains = parts + (groups > 1 && blocks == 1);
+  /// Warps that share a slot read shared memory as often as it can be read.
+  bool isMixed = groups > 1;
   /// Some warp's last chunk is not whole.
   bool isRagged = c.depth % (kDeep * turns) != 0;
   /// Of the warp: its turn and its first row; of the lane: its place in an mma.
@@ -55,97 +109,158 @@ struct Together {
   Value quotient(Value x, int64_t y) { return arith::DivUIOp::create(e.b, e.loc, x, e.index(y)); }
   Value less(Value x, Value y) { return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ult, x, y); }
   Value atMost(Value x, int64_t y) { return arith::MinUIOp::create(e.b, e.loc, x, e.index(y)); }
-  SmallVector<Value> ifElse(Value condition, ValueRange otherwise, function_ref<SmallVector<Value>()> then) {
-    auto op = scf::IfOp::create(e.b, e.loc, otherwise.getTypes(), condition, /*withElseRegion=*/true);
+  using Make = function_ref<SmallVector<Value>()>;
+  SmallVector<Value> ifElse(Value condition, TypeRange types, Make then, Make otherwise) {
+    auto op = scf::IfOp::create(e.b, e.loc, types, condition, /*withElseRegion=*/true);
     OpBuilder::InsertionGuard guard(e.b);
     e.b.setInsertionPointToStart(op.thenBlock());
     scf::YieldOp::create(e.b, e.loc, then());
     e.b.setInsertionPointToStart(op.elseBlock());
-    scf::YieldOp::create(e.b, e.loc, otherwise);
+    scf::YieldOp::create(e.b, e.loc, otherwise());
     return SmallVector<Value>(op.getResults());
   }
+  SmallVector<Value> ifElse(Value condition, ValueRange otherwise, Make then) {
+    return ifElse(condition, otherwise.getTypes(), then, [&] { return SmallVector<Value>(otherwise); });
+  }
 
-  /// A lane loads 8 elements of a row, of which two steps take 4 each. So an mma's
-  /// position p of the contracted dimension stands for element 8t + 2h + p mod 2
-  /// of a step, t = p mod 8 / 2, h = p / 8: activations come as they lie in memory,
-  /// and weights by an address a lane. Odd lanes swap their two pairs, so that
-  /// the 8 rows of weights of a matrix begin in different banks, as far as they can.
+  /// A lane loads 16 bytes of a row: w = 8 elements of bf16, of which two steps take 4
+  /// each, or 4 of f32. So an mma's position p of the contracted dimension stands for
+  /// element wt + 2h + p mod 2 of a step, t = p mod 8 / 2, h = p / 8: activations come as
+  /// they lie in memory, and weights by an address a lane. Odd lanes swap their two pairs, so
+  /// that the 8 rows of weights of a matrix begin in different banks, as far as they can: of
+  /// 16 bytes of each 32 there are 4. If matrices are mixed, the other 4 are those of
+  /// the other half of the columns: lanes 2 and 3 of each 4 have it, and swap the two.
   void begin() {
+    // LLVM would compute what follows from it in front of the walk, for all bodies at once, and so
+    // take registers from each.
+    Value word = madeHere(e, arith::IndexCastUIOp::create(e.b, e.loc, e.b.getI32Type(), lane));
+    lane = arith::IndexCastUIOp::create(e.b, e.loc, e.b.getIndexType(), word);
     turn = rem(e.wave(), turns);
     firstRow = e.mulIndex(quotient(e.wave(), turns), blocks * kRows);
     group = quotient(lane, 4), inGroup = rem(lane, 4);
     Value position = rem(lane, 8), high = quotient(lane, 16), half = rem(quotient(lane, 8), 2);
     Value t = quotient(position, 2);
     Value pair = arith::XOrIOp::create(e.b, e.loc, high, rem(t, 2));
-    Value row = e.addIndex(e.addIndex(e.mulIndex(t, kWide), e.mulIndex(pair, 2)), rem(position, 2));
+    if (isMixed)
+      half = arith::XOrIOp::create(e.b, e.loc, half, quotient(t, 2));
+    Value row = e.addIndex(e.addIndex(e.mulIndex(t, width), e.mulIndex(pair, 2)), rem(position, 2));
     laneOffset = e.addIndex(e.mulIndex(row, kColumns * 2), e.mulIndex(half, 16));
   }
 
-  /// A chunk of activations: words of two elements, [load][step of it][block][2].
+  /// Of a block of rows this lane's.
+  Value rowOf(int64_t n) {
+    // Rows past the end repeat the last one; their results are not stored.
+    Value row = e.addIndex(e.addIndex(firstRow, group), n * kRows);
+    return c.rows % (groups * blocks * kRows) ? atMost(row, c.rows - 1) : row;
+  }
+
+  /// Load `q` of a block of a chunk, in its place in `loaded`.
+  void loadPart(Value chunk, Value row, int64_t n, int64_t q, MutableArrayRef<Value> loaded) {
+    Value at = e.addIndex(e.mulIndex(chunk, kDeep), q * load);
+    if (isRagged)
+      at = e.mulIndex(atMost(quotient(at, load), c.depth / load - 1), load);
+    Value all = e.loadRaw(c.lhs, {row, e.addIndex(at, e.mulIndex(inGroup, width))}, width);
+    if (!c.isWide)
+      all = vector::BitCastOp::create(e.b, e.loc, VectorType::get({width / 2}, e.b.getI32Type()), all);
+    for (int64_t i = 0; i < kLoadBytes / 4; ++i)
+      loaded[((q * stepsOfLoad + i / perStep) * blocks + n) * perStep + i % perStep] =
+          vector::ExtractOp::create(e.b, e.loc, all, i);
+  }
+
+  /// A chunk of activations: [step][block][2] words of two bf16, or [step][block][4] f32.
   SmallVector<Value> loadChunk(Value chunk) {
-    Type i32 = e.b.getI32Type();
-    SmallVector<Value> pairs(kDeep / kLoad * 2 * blocks * 2);
+    SmallVector<Value> loaded(perChunk);
     for (int64_t n = 0; n < blocks; ++n) {
-      // Rows past the end repeat the last one; their results are not stored.
-      Value row = e.addIndex(e.addIndex(firstRow, group), n * kRows);
-      if (c.rows % (groups * blocks * kRows))
-        row = atMost(row, c.rows - 1);
-      for (int64_t q = 0; q < kDeep / kLoad; ++q) {
-        Value at = e.addIndex(e.mulIndex(chunk, kDeep), q * kLoad);
-        if (isRagged)
-          at = e.mulIndex(atMost(quotient(at, kLoad), c.depth / kLoad - 1), kLoad);
-        Value eight = e.loadRaw(c.lhs, {row, e.addIndex(at, e.mulIndex(inGroup, kWide))}, kWide);
-        Value bits = vector::BitCastOp::create(e.b, e.loc, VectorType::get({kWide / 2}, i32), eight);
-        for (int64_t i = 0; i < 4; ++i)
-          pairs[((q * 2 + i / 2) * blocks + n) * 2 + i % 2] = vector::ExtractOp::create(e.b, e.loc, bits, i);
-      }
+      Value row = rowOf(n);
+      for (int64_t q = 0; q < kDeep / load; ++q)
+        loadPart(chunk, row, n, q, loaded);
     }
-    return pairs;
+    return loaded;
   }
 
-  /// Its fragments: pairs of words, swapped in odd lanes.
-  SmallVector<Value> asFragments(ValueRange words) {
+  /// `x` and `y`, in lanes where `condition` holds `y` and `x`.
+  std::pair<Value, Value> swapIf(Value condition, Value x, Value y) {
+    return {arith::SelectOp::create(e.b, e.loc, condition, y, x), arith::SelectOp::create(e.b, e.loc, condition, x, y)};
+  }
+
+  /// Its fragments, [step][block][part][2]: pairs of words, swapped in odd lanes.
+  SmallVector<Value> asFragments(ValueRange loaded) {
     Value isOdd = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ne, rem(inGroup, 2), e.index(0));
-    SmallVector<Value> pairs;
-    for (size_t i = 0; i < words.size(); i += 2) {
-      pairs.push_back(arith::SelectOp::create(e.b, e.loc, isOdd, words[i + 1], words[i]));
-      pairs.push_back(arith::SelectOp::create(e.b, e.loc, isOdd, words[i], words[i + 1]));
+    SmallVector<Value> fragments;
+    if (!c.isWide) {
+      for (size_t i = 0; i < loaded.size(); i += 2) {
+        auto [low, high] = swapIf(isOdd, loaded[i], loaded[i + 1]);
+        fragments.append({low, high});
+      }
+      return fragments;
     }
-    return pairs;
+    for (size_t i = 0; i < loaded.size(); i += kOfStep) {
+      auto [x0, y0] = swapIf(isOdd, loaded[i], loaded[i + 2]);
+      auto [x1, y1] = swapIf(isOdd, loaded[i + 1], loaded[i + 3]);
+      SmallVector<Value> rests;
+      for (auto [first, second] : {std::pair(x0, x1), {y0, y1}}) {
+        Value high = packBf16(e, first, second);
+        auto [firstHigh, secondHigh] = unpackBf16(e, high);
+        fragments.push_back(high);
+        rests.push_back(packBf16(e, e.sub(first, firstHigh), e.sub(second, secondHigh)));
+      }
+      llvm::append_range(fragments, rests);
+    }
+    return fragments;
   }
 
-  /// Adds the product of a chunk and a slot to the sums of a tile.
-  SmallVector<Value> multiplySlot(Value data, Value slot, Value chunk, ArrayRef<Value> pairs, ValueRange before) {
+  /// 16 contracted elements of a slot as the left side of an mma.
+  SmallVector<Value> loadStep(Value pointer, Value isSwapped) {
+    SmallVector<Value> left = loadMatrices(e, pointer);
+    if (isMixed)
+      for (int64_t i = 0; i < 4; i += 2)
+        std::tie(left[i], left[i + 1]) = swapIf(isSwapped, left[i], left[i + 1]);
+    return left;
+  }
+
+  /// Adds the product of a chunk and a slot to the sums of a tile; `done(q)` comes when the
+  /// fragments of load q have been multiplied.
+  SmallVector<Value> multiplySlot(Value data, Value slot, Value chunk, ArrayRef<Value> fragments, ValueRange before,
+                                  function_ref<void(int64_t)> done) {
+    // [chain][block][4].
     SmallVector<Value> sums(before);
-    Value base = e.addIndex(e.mulIndex(slot, kSlot), laneOffset);
-    for (int64_t q = 0; q < kDeep / kLoad; ++q) {
-      auto both = [&] {
+    int64_t perChain = 4 * blocks;
+    sums.append((chains - 1) * perChain, e.f32(0));
+    Value base = e.addIndex(e.mulIndex(slot, kSlot), laneOffset), isSwapped;
+    if (isMixed)
+      isSwapped = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::uge, inGroup, e.index(2));
+    for (int64_t q = 0; q < kDeep / load; ++q) {
+      auto all = [&] {
         SmallVector<Value> next(sums);
-        for (int64_t u = 0; u < 2; ++u) {
-          Value from = e.addIndex(base, (q * kLoad + u * 4) * kColumns * 2);
-          SmallVector<Value> left = loadMatrices(e, pointerTo(e, data, from));
-          for (int64_t n = 0; n < blocks; ++n) {
-            auto right = pairs.slice(((q * 2 + u) * blocks + n) * 2, 2);
-            SmallVector<Value> sum = multiply(e, left, right, ArrayRef<Value>(next).slice(4 * n, 4));
-            llvm::copy(sum, next.begin() + 4 * n);
-          }
+        for (int64_t u = 0; u < stepsOfLoad; ++u) {
+          int64_t step = q * stepsOfLoad + u;
+          Value from = e.addIndex(base, (q * load + u * kOfStep) * kColumns * 2);
+          SmallVector<Value> left = loadStep(pointerTo(e, data, from), isSwapped);
+          for (int64_t n = 0; n < blocks; ++n)
+            for (int64_t part = 0; part < parts; ++part) {
+              auto right = fragments.slice(((step * blocks + n) * parts + part) * 2, 2);
+              int64_t at = (step * parts + part) % chains * perChain + 4 * n;
+              llvm::copy(multiply(e, left, right, ArrayRef<Value>(next).slice(at, 4)), next.begin() + at);
+            }
         }
         return next;
       };
-      if (!isRagged) {
-        sums = both();
-        continue;
-      }
-      Value at = e.addIndex(e.mulIndex(chunk, kDeep), q * kLoad);
-      sums = ifElse(less(at, e.index(c.depth)), sums, both);
+      if (isRagged)
+        sums = ifElse(less(e.addIndex(e.mulIndex(chunk, kDeep), q * load), e.index(c.depth)), sums, all);
+      else
+        sums = all();
+      done(q);
     }
+    for (int64_t i = perChain; i < chains * perChain; ++i)
+      sums[i % perChain] = e.add(sums[i % perChain], sums[i]);
+    sums.truncate(perChain);
     return sums;
   }
 
   void emit() {
     begin();
     scf::ForOp loop = tiles.loop;
-    int64_t perTurn = slots / turns, perStream = 4 * blocks;
+    int64_t perStream = 4 * blocks;
     auto sumsOf = [&](ArrayRef<Value> all, int64_t at) { return all.slice(at, perStream); };
     Type i32 = e.b.getI32Type();
     Ring ring{e, slots};
@@ -162,110 +277,170 @@ struct Together {
       exists.push_back(less(at[j], last));
     }
     // Carried: the position in the ring, the sums [tile][stream][block][4], and the
-    // chunk of activations, loaded one round ahead if there are registers for two.
-    bool isAhead = loadsAhead(blocks, chunks, turns);
+    // chunk of activations, loaded one round ahead if there are registers for two. A wide
+    // one has those of the last chunk, as they become free in the round's last slot.
+    bool isAhead = loadsAhead(blocks, chunks, turns, c.isWide), isInPlace = c.isWide && chunks > turns;
     int64_t perTile = streams * perStream;
     size_t count = together * perTile;
     SmallVector<Value> state = {e.toIndex(e.load(positions, e.wave()))};
     state.append(count, e.f32(0));
-    if (isAhead)
+    if (isAhead || isInPlace)
       llvm::append_range(state, loadChunk(isRagged ? atMost(turn, chunks - 1) : turn));
     state = e.loop(e.index(0), e.index(chunks), turns, state, [&](Value base, ValueRange carried) {
-      Value chunk = e.addIndex(base, turn);
-      SmallVector<Value> next(carried.take_front(1 + count));
-      SmallVector<Value> loaded = loadChunk(isAhead ? atMost(e.addIndex(chunk, turns), chunks - 1) : chunk);
-      SmallVector<Value> pairs = asFragments(isAhead ? carried.drop_front(1 + count) : ValueRange(loaded));
+      Value chunk = e.addIndex(base, turn), nextChunk = atMost(e.addIndex(chunk, turns), chunks - 1);
+      SmallVector<Value> next(carried.take_front(1 + count)), loaded(carried.drop_front(1 + count));
+      SmallVector<Value> ahead = isAhead ? loadChunk(nextChunk) : SmallVector<Value>(isInPlace ? perChunk : 0);
+      SmallVector<Value> fragments = asFragments(isAhead || isInPlace ? loaded : loadChunk(chunk));
       for (int64_t j = 0; j < together; ++j) {
         // Of this tile: the position after it, and the sums.
         Value position = next[0];
         SmallVector<Value> own = {position};
         llvm::append_range(own, ArrayRef<Value>(next).slice(1 + j * perTile, perTile));
+        bool isLast = isInPlace && j == together - 1;
         auto tile = [&] {
-          SmallVector<Value> results = {e.addIndex(position, streams)};
+          SmallVector<Value> results = {e.addIndex(position, streams * turns)};
           for (int64_t s = 0; s < streams; ++s) {
-            Value here = e.addIndex(position, s);
-            Value slot = e.addIndex(e.mulIndex(rem(here, perTurn), turns), turn);
-            Value round = arith::IndexCastOp::create(e.b, e.loc, i32, quotient(here, perTurn));
+            Value here = e.addIndex(e.addIndex(position, s * turns), turn);
+            Value slot = rem(here, slots);
+            Value round = arith::IndexCastOp::create(e.b, e.loc, i32, quotient(here, slots));
             ring.waitUntilFull(slot, arith::AndIOp::create(e.b, e.loc, round, e.i32(1)));
-            llvm::append_range(results, multiplySlot(data, slot, chunk, pairs, sumsOf(own, 1 + s * perStream)));
-            ring.release(slot);
+            auto done = [&](int64_t q) {
+              for (int64_t n = 0; n < blocks && isLast && s == streams - 1; ++n)
+                loadPart(nextChunk, rowOf(n), n, q, ahead);
+            };
+            llvm::append_range(results,
+                               multiplySlot(data, slot, chunk, fragments, sumsOf(own, 1 + s * perStream), done));
+            ring.release(slot, arrivals);
           }
+          if (isLast)
+            llvm::append_range(results, ahead);
           return results;
         };
-        SmallVector<Value> results = j ? ifElse(exists[j], own, tile) : tile();
+        auto none = [&] {
+          SmallVector<Value> results(own);
+          if (isLast)
+            llvm::append_range(results, loadChunk(nextChunk));
+          return results;
+        };
+        SmallVector<Type> types(ValueRange(own).getTypes());
+        if (isLast)
+          types.append(perChunk, e.b.getF32Type());
+        SmallVector<Value> results = j ? ifElse(exists[j], types, tile, none) : tile();
         next[0] = results[0];
-        llvm::copy(ArrayRef<Value>(results).drop_front(), next.begin() + 1 + j * perTile);
+        llvm::copy(ArrayRef<Value>(results).slice(1, perTile), next.begin() + 1 + j * perTile);
+        if (isLast)
+          ahead.assign(results.begin() + 1 + perTile, results.end());
       }
-      if (isAhead)
-        llvm::append_range(next, loaded);
+      llvm::append_range(next, ahead);
       return next;
     });
     // Positions only matter modulo two rounds of the ring.
-    Value after = arith::IndexCastOp::create(e.b, e.loc, i32, rem(state[0], 2 * perTurn));
+    Value after = arith::IndexCastOp::create(e.b, e.loc, i32, rem(state[0], 2 * slots));
     memref::StoreOp::create(e.b, e.loc, after, positions, e.wave());
 
-    for (int64_t j = 0; j < together; ++j) {
-      ValueRange sums = ArrayRef<Value>(state).slice(1 + j * perTile, perTile);
+    for (int64_t j = 0; j < together; j += summed) {
+      int64_t count = std::min(summed, together - j);
+      ValueRange sums = ArrayRef<Value>(state).slice(1 + j * perTile, count * perTile);
+      auto end = [&] { finish(ArrayRef(at).slice(j, count), ArrayRef(exists).slice(j, count), sums); };
       if (j)
-        e.ifThen(exists[j], [&] { finish(at[j], sums); });
+        e.ifThen(exists[j], end);
       else
-        finish(at[j], sums);
+        end();
     }
   }
 
-  /// The loop's body of one tile, with the sums in place of its contractions.
-  void finish(Value tile, ValueRange sums) {
-    IRMapping mapping;
-    mapping.map(tiles.loop.getInductionVar(), tile);
-    for (Operation &op : tiles.loop.getBody()->without_terminator()) {
-      auto *found = llvm::find(tiles.ops, &op);
-      if (found != tiles.ops.end())
-        add(mapping.lookupOrDefault(found->getOutputs()[0]),
-            sums.slice((found - tiles.ops.begin()) * 4 * blocks, 4 * blocks), clears(op.getPrevNode(), *found));
-      else if (!clears(&op, dyn_cast_or_null<linalg::MatmulOp>(op.getNextNode())))
-        e.b.clone(op, mapping);
+  /// The loop's body of these tiles, with the sums [tile][stream][block][4] in place of its
+  /// contractions: the sums of all turns are added in order, for all tiles between two barriers.
+  void finish(ArrayRef<Value> at, ArrayRef<Value> exists, ValueRange sums) {
+    Type f32 = e.b.getF32Type();
+    int64_t count = at.size() * streams, bytes = turns * c.rows * kColumns * 4;
+    Value partial = besideScratch(e, 0, inWorkgroupMemory({count * turns, c.rows, kColumns}, f32));
+    for (int64_t j = 0; j < count; ++j)
+      for (int64_t n = 0; n < blocks; ++n)
+        for (int64_t i = 0; i < 4; ++i) {
+          Value row = e.addIndex(e.addIndex(firstRow, e.mulIndex(inGroup, 2)), n * kRows + i % 2);
+          Value column = e.addIndex(group, i / 2 * 8), own = sums[(j * blocks + n) * 4 + i];
+          auto store = [&] {
+            memref::StoreOp::create(e.b, e.loc, own, partial, ValueRange{e.addIndex(turn, j * turns), row, column});
+          };
+          if (c.rows % (groups * blocks * kRows))
+            e.ifThen(less(row, e.index(c.rows)), store);
+          else
+            store();
+        }
+    e.barrier();
+    auto guarded = [&](int64_t tile, function_ref<void()> body) {
+      if (tile)
+        e.ifThen(exists[tile], body);
+      else
+        body();
+    };
+    int64_t firstWave = 0;
+    auto nextWaves = [&] { return std::exchange(firstWave, (firstWave + wavesOfTile()) % e.workgroup.waves()); };
+    // A temporary stands where its sums of the first turn were.
+    auto addTurns = [&](int64_t j, TileLoop::Result result, Value out) {
+      e.firstWave = nextWaves();
+      e.forThreads(c.rows * kColumns / kLanes, [&](Value i) {
+        Value row = quotient(i, kColumns / kLanes), column = e.mulIndex(rem(i, kColumns / kLanes), kLanes);
+        Value sum = result.isZero ? Value() : e.loadRaw(out, {row, column}, kLanes);
+        for (int64_t w = 0; w < turns; ++w) {
+          Value own = e.loadRaw(partial, {e.index(j * turns + w), row, column}, kLanes);
+          sum = sum ? e.add(sum, own) : own;
+        }
+        e.storeRaw(sum, out, {row, column});
+      });
+      e.firstWave = 0;
+    };
+    SmallVector<IRMapping> mappings(at.size());
+    for (int64_t j = 0; j < count; ++j) {
+      int64_t tile = j / streams;
+      TileLoop::Result result = tiles.results[j % streams];
+      IRMapping &mapping = mappings[tile];
+      mapping.map(tiles.loop.getInductionVar(), at[tile]);
+      if (result.isTemporary) {
+        Value own = besideScratch(e, j * bytes, inWorkgroupMemory({c.rows, kColumns}, f32));
+        mapping.map(result.value, own);
+        if (turns > 1)
+          addTurns(j, result, own);
+        continue;
+      }
+      guarded(tile, [&] {
+        IRMapping local(mapping);
+        for (Operation &op : tiles.loop.getBody()->without_terminator())
+          if (isMemoryEffectFree(&op))
+            e.b.clone(op, local);
+        addTurns(j, result, local.lookupOrDefault(result.value));
+      });
     }
-  }
-
-  /// `op` sets to zero what the contraction right behind it adds to.
-  bool clears(Operation *op, linalg::MatmulOp next) {
-    auto fill = dyn_cast_or_null<linalg::FillOp>(op);
-    return fill && next && llvm::is_contained(tiles.ops, next) && fill.getOutputs()[0] == next.getOutputs()[0] &&
-           matchPattern(fill.getInputs()[0], m_AnyZeroFloat());
-  }
-
-  /// Adds the sums of all turns to `out`, or to zero, in order.
-  void add(Value out, ValueRange sums, bool isZero) {
-    Value partial = e.shared("partial", inWorkgroupMemory({turns, c.rows, kColumns}, e.b.getF32Type()));
-    for (int64_t n = 0; n < blocks; ++n)
-      for (int64_t i = 0; i < 4; ++i) {
-        Value row = e.addIndex(e.addIndex(firstRow, e.mulIndex(inGroup, 2)), n * kRows + i % 2);
-        Value column = e.addIndex(group, i / 2 * 8);
-        auto store = [&] {
-          memref::StoreOp::create(e.b, e.loc, sums[4 * n + i], partial, ValueRange{turn, row, column});
-        };
-        if (c.rows % (groups * blocks * kRows))
-          e.ifThen(less(row, e.index(c.rows)), store);
-        else
-          store();
-      }
-    e.barrier();
-    e.forThreads(c.rows * kColumns, [&](Value i) {
-      SmallVector<Value> at = e.delinearize(i, {c.rows, kColumns});
-      Value sum = isZero ? Value() : e.load(out, at);
-      for (int64_t w = 0; w < turns; ++w) {
-        Value own = e.load(partial, {e.index(w), at[0], at[1]});
-        sum = sum ? e.add(sum, own) : own;
-      }
-      memref::StoreOp::create(e.b, e.loc, sum, out, at);
-    });
+    bool hasMore = !tiles.loop.getBody()->getOps<linalg::GenericOp>().empty();
+    if (hasMore)
+      e.barrier();
+    for (int64_t tile = 0; hasMore && tile < static_cast<int64_t>(at.size()); ++tile)
+      guarded(tile, [&] {
+        for (Operation &op : tiles.loop.getBody()->without_terminator())
+          if (auto generic = dyn_cast<linalg::GenericOp>(op)) {
+            // Of a tile one may need what another made.
+            bool isLast = !isa_and_present<linalg::GenericOp>(op.getNextNode());
+            auto copy = cast<linalg::GenericOp>(e.b.clone(op, mappings[tile]));
+            if (isLast)
+              copy->setAttr(kFirstWave, e.b.getI64IntegerAttr(nextWaves()));
+          } else if (isMemoryEffectFree(&op)) {
+            e.b.clone(op, mappings[tile]);
+          }
+      });
     e.barrier();
   }
+
+  /// Warps that are busy with one tile.
+  int64_t wavesOfTile() { return llvm::divideCeil(c.rows * kColumns / kLanes, e.workgroup.lanes); }
 };
 } // namespace
 
 void nv::lowerTogether(Emitter &e, TileLoop &loop, int64_t slots, int64_t groups) {
   int64_t together = loop.loop->getAttrOfType<IntegerAttr>(kTogether).getInt();
-  Together{e, loop, slots, groups, together}.emit();
+  auto summed = loop.loop->getAttrOfType<IntegerAttr>(kSummed);
+  auto attribute = loop.loop->getAttrOfType<IntegerAttr>(kRowGroups);
+  int64_t own = attribute ? attribute.getInt() : groups;
+  Together{e, loop, slots, own, together, summed ? summed.getInt() : 1, static_cast<int32_t>(groups / own)}.emit();
   loop.loop.erase();
 }

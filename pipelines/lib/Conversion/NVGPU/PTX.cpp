@@ -18,8 +18,7 @@ static LLVM::InlineAsmOp assembly(Emitter &e, StringRef text, StringRef constrai
                                   Type result = {}) {
   return LLVM::InlineAsmOp::create(e.b, e.loc, result ? TypeRange(result) : TypeRange(), operands, text, constraints,
                                    /*has_side_effects=*/true, /*is_align_stack=*/false, LLVM::TailCallKind::None,
-                                   LLVM::AsmDialectAttr::get(e.b.getContext(), LLVM::AsmDialect::AD_ATT),
-                                   ArrayAttr());
+                                   LLVM::AsmDialectAttr::get(e.b.getContext(), LLVM::AsmDialect::AD_ATT), ArrayAttr());
 }
 
 Value nv::pointerTo(Emitter &e, Value memref, Value offset) {
@@ -42,22 +41,30 @@ void nv::fenceBarrierInit(Emitter &e) {
 
 void nv::fenceAsyncProxy(Emitter &e) { assembly(e, "fence.proxy.async.shared::cta;", "~{memory}", {}); }
 
-void nv::arrive(Emitter &e, Value pointer) {
-  assembly(e, "mbarrier.arrive.shared::cta.b64 _, [$0];", "l,~{memory}", {pointer});
+void nv::arrive(Emitter &e, Value pointer, int32_t count) {
+  if (count == 1)
+    assembly(e, "mbarrier.arrive.shared::cta.b64 _, [$0];", "l,~{memory}", {pointer});
+  else
+    assembly(e, "mbarrier.arrive.shared::cta.b64 _, [$0], $1;", "l,r,~{memory}", {pointer, e.i32(count)});
 }
 
 void nv::arriveExpecting(Emitter &e, Value pointer, Value bytes) {
   assembly(e, "mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], $1;", "l,r,~{memory}", {pointer, bytes});
 }
 
-Value nv::tryWait(Emitter &e, Value pointer, Value parity) {
-  Value done = assembly(e,
-                        "{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [$1], $2; "
-                        "selp.u32 $0, 1, 0, p; }",
-                        "=r,l,r,~{memory}", {pointer, parity}, e.b.getI32Type())
-                   .getRes();
+/// i1: what `instruction`, one of mbarrier's waits, says of the phase of parity `parity`.
+static Value askForPhase(Emitter &e, StringRef instruction, Value pointer, Value parity) {
+  std::string text = ("{ .reg .pred p; mbarrier." + instruction +
+                      ".parity.shared::cta.b64 p, [$1], $2; "
+                      "selp.u32 $0, 1, 0, p; }")
+                         .str();
+  Value done = assembly(e, text, "=r,l,r,~{memory}", {pointer, parity}, e.b.getI32Type()).getRes();
   return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ne, done, e.i32(0));
 }
+
+Value nv::tryWait(Emitter &e, Value pointer, Value parity) { return askForPhase(e, "try_wait", pointer, parity); }
+
+Value nv::testWait(Emitter &e, Value pointer, Value parity) { return askForPhase(e, "test_wait", pointer, parity); }
 
 void nv::copyBulk(Emitter &e, Value to, Value from, Value bytes, Value barrier) {
   assembly(e, "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [$0], [$1], $2, [$3];",
@@ -68,8 +75,8 @@ SmallVector<Value> nv::loadMatrices(Emitter &e, Value pointer) {
   Type i32 = e.b.getI32Type();
   auto type = LLVM::LLVMStructType::getLiteral(e.b.getContext(), {i32, i32, i32, i32});
   auto shape = NVVM::LdStMatrixShapeAttr::get(e.b.getContext(), 8, 8);
-  Value all = NVVM::LdMatrixOp::create(e.b, e.loc, type, pointer, 4, NVVM::MMALayout::col, shape,
-                                       NVVM::LdStMatrixEltType::B16);
+  Value all =
+      NVVM::LdMatrixOp::create(e.b, e.loc, type, pointer, 4, NVVM::MMALayout::col, shape, NVVM::LdStMatrixEltType::B16);
   SmallVector<Value> parts;
   for (int64_t i = 0; i < 4; ++i)
     parts.push_back(LLVM::ExtractValueOp::create(e.b, e.loc, all, i));
@@ -103,6 +110,10 @@ std::pair<Value, Value> nv::unpackBf16(Emitter &e, Value word) {
   auto asFloat = [&](Value bits) -> Value { return arith::BitcastOp::create(e.b, e.loc, e.b.getF32Type(), bits); };
   Value low = arith::ShLIOp::create(e.b, e.loc, word, e.i32(16));
   return {asFloat(low), asFloat(arith::AndIOp::create(e.b, e.loc, word, e.i32(0xffff0000)))};
+}
+
+Value nv::madeHere(Emitter &e, Value word) {
+  return assembly(e, "mov.b32 $0, $1;", "=r,r", {word}, e.b.getI32Type()).getRes();
 }
 
 Value nv::selectHalves(Emitter &e, Value x, Value y, bool upper) {

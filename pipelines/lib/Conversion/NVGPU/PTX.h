@@ -22,11 +22,14 @@ void initBarrier(Emitter &e, Value pointer, int32_t count);
 void fenceBarrierInit(Emitter &e);
 /// Accesses of shared memory before it come before those of bulk copies after it.
 void fenceAsyncProxy(Emitter &e);
-void arrive(Emitter &e, Value pointer);
+/// Arrives `count` times at once.
+void arrive(Emitter &e, Value pointer, int32_t count = 1);
 /// Arrives, and makes the phase wait for `bytes` (i32) of bulk copies too.
 void arriveExpecting(Emitter &e, Value pointer, Value bytes);
 /// i1: the phase of parity `parity` (i32) is over; may suspend the thread for a while.
 Value tryWait(Emitter &e, Value pointer, Value parity);
+/// The same, without ever suspending.
+Value testWait(Emitter &e, Value pointer, Value parity);
 /// Copies `bytes` (i32, a multiple of 16) and completes them at `barrier`.
 void copyBulk(Emitter &e, Value to, Value from, Value bytes, Value barrier);
 /// Asks the L2 for `bytes` (i32, a multiple of 16) bytes at a global pointer.
@@ -38,6 +41,8 @@ SmallVector<Value> multiply(Emitter &e, ArrayRef<Value> lhs, ArrayRef<Value> rhs
 /// Two f32 as bf16 in one word (i32), the first in its lower half; and as f32 again.
 Value packBf16(Emitter &e, Value low, Value high);
 std::pair<Value, Value> unpackBf16(Emitter &e, Value word);
+/// The same word (i32), made here: what follows from it is computed behind it.
+Value madeHere(Emitter &e, Value word);
 /// The lower (or upper) halves of two words, that of `x` in the lower half.
 Value selectHalves(Emitter &e, Value x, Value y, bool upper);
 /// f32, to 2 ulp: x / y, 1 / sqrt(x), 2^x. Results below the least normal number are 0.

@@ -18,6 +18,8 @@ using namespace mlir;
 
 /// Steps of one launch: enough to hide what a launch costs.
 static constexpr int64_t kMostSteps = 64;
+/// Loads of element-wise work that a thread asks for at once: the L2 is slow under load.
+static constexpr int64_t kRounds = 4;
 
 void mlir::fleet::buildNVGPUToLLVMPipeline(OpPassManager &manager, const NVGPUToLLVMOptions &options) {
   GPUDriverOptions driver;
@@ -35,7 +37,9 @@ void mlir::fleet::buildNVGPUToLLVMPipeline(OpPassManager &manager, const NVGPUTo
     streaming.prefetch = options.prefetch;
     kernel.addPass(createNVGPUStreamWeights(streaming));
     kernel.addPass(createNVGPULowerContractions());
-    kernel.addPass(createGPULowerElementwise());
+    GPULowerElementwiseOptions elementwise;
+    elementwise.rounds = kRounds;
+    kernel.addPass(createGPULowerElementwise(elementwise));
     NVGPULowerEventsOptions events;
     events.pollBudget = options.pollBudget;
     kernel.addPass(createNVGPULowerEvents(events));

@@ -28,6 +28,10 @@ using namespace mlir::fleet::nv;
 /// Copies on their way at once: enough for the bandwidth. More of them only make
 /// everybody's polls, fences and small loads wait behind them.
 static constexpr int64_t kMostInFlight = 98304;
+/// The same while the walk is between two bodies: a fence waits for the copies that its own
+/// multiprocessor has on the way, and polls and the loads of a body's operands wait
+/// behind everybody's.
+static constexpr int64_t kMostWhenQuiet = 24576;
 /// Slots, at least, beside those of chunks that warps may be at.
 static constexpr int64_t kLeastInFlight = 4;
 /// Shared memory left for small exchanges of other passes.
@@ -36,6 +40,11 @@ static constexpr int64_t kReserve = 4096;
 static constexpr int64_t kSmallReserve = 512;
 /// Bytes of an element of a wide left side, whole or split.
 static constexpr int64_t kWideBytes = 4;
+/// The turns of each case, where contractions differ in them.
+static constexpr StringRef kTurnsTable = "stream_turns";
+/// The walk's copies of tables in shared memory, of which the second has a worker's own
+/// entries of @cu_tasks, from 0 on.
+static constexpr StringRef kCached = "cached_", kCachedQueue = "cached_queue";
 
 std::optional<Contraction> nv::matchContraction(linalg::MatmulOp op) {
   if (op.hasUserDefinedMaps() || op.getNumResults())
@@ -79,6 +88,8 @@ static bool isForContractions(Value left, Operation *place) {
 std::optional<Staging> nv::findStaging(linalg::MatmulOp op, const Contraction &c) {
   Operation *place = placeOfLeft(op);
   bool isShared = isInWorkgroupMemory(cast<MemRefType>(c.lhs.getType()));
+  if (c.isWide && !c.isOneMma())
+    return std::nullopt;
   if (c.isWide) {
     bool isInPlace = isShared && isForContractions(c.lhs, place);
     return Staging{place, isInPlace ? 0 : c.rows * (c.depth * kWideBytes + kWidePadding * 2)};
@@ -132,14 +143,14 @@ void Ring::waitUntilFull(Value slot, Value parity) {
       });
 }
 
-void Ring::release(Value slot) {
+void Ring::release(Value slot, int32_t warps) {
   syncWarp(e);
   Value isLeader = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, e.lane(), e.index(0));
   e.ifThen(isLeader, [&] {
     // Arriving orders loads before other threads' accesses, but not before a bulk
     // copy, which overtakes loads that were issued and have not come back.
     fenceAsyncProxy(e);
-    arrive(e, empty(slot));
+    arrive(e, empty(slot), warps);
   });
 }
 
@@ -179,7 +190,7 @@ std::optional<Stream> findStream(func::FuncOp body, linalg::MatmulOp op) {
 /// What the L2 is asked for when the producer reaches a task: a load that misses
 /// it waits behind everything that the rings of all workers have asked for.
 struct Ahead {
-  memref::GlobalOp begins, rows;
+  bool hasRows;
   SmallVector<std::pair<int64_t, Caches>> caches;
 };
 /// Parameters larger than this are left to the loads.
@@ -188,9 +199,9 @@ constexpr int64_t kMostAhead = 65536;
 struct NVGPUStreamWeights : mlir::fleet::impl::NVGPUStreamWeightsBase<NVGPUStreamWeights> {
   using NVGPUStreamWeightsBase::NVGPUStreamWeightsBase;
   void runOnOperation() override;
-  void planTogether(func::FuncOp dispatch, int64_t groups, llvm::StringMap<SmallVector<Stream>> &streams);
-  void addProducer(gpu::GPUFuncOp step, int64_t slots, memref::GlobalOp begins, memref::GlobalOp streams,
-                   memref::GlobalOp together, const Ahead &ahead);
+  void planTogether(func::FuncOp dispatch, int64_t groups, bool isAnyWide,
+                    llvm::StringMap<SmallVector<Stream>> &streams);
+  void addProducer(gpu::GPUFuncOp step, int64_t slots, ArrayRef<memref::GlobalOp> tables, const Ahead &ahead);
 };
 
 /// The bytes of a parameter that a case of @dispatch hands to a body.
@@ -262,10 +273,17 @@ void NVGPUStreamWeights::runOnOperation() {
 
   // What each body streams, in the order in which it reads it.
   llvm::StringMap<SmallVector<Stream>> streams;
-  int64_t waves = getWorkgroup(module).waves(), mostRows = 0;
+  int64_t waves = getWorkgroup(module).waves(), mostRows = 0, mostWideRows = getWideLeft(Backend::NVVM).rows;
   linalg::MatmulOp wide;
   for (auto body : module.getOps<func::FuncOp>())
     body.walk([&](linalg::MatmulOp op) {
+      auto left = dyn_cast<MemRefType>(op.getInputs()[0].getType());
+      bool isBeyond = left && left.getElementType().isF32() && getElementTypeOrSelf(op.getInputs()[1]).isBF16() &&
+                      left.getDimSize(0) > mostWideRows;
+      if (isBeyond) {
+        wide = op;
+        mostRows = std::max(mostRows, left.getDimSize(0));
+      }
       auto contraction = matchContraction(op);
       auto stream = contraction ? findStream(body, op) : std::nullopt;
       if (!stream)
@@ -278,23 +296,29 @@ void NVGPUStreamWeights::runOnOperation() {
     });
   // With many rows the stream has the order of tiles that are computed together.
   bool isMany = mostRows > kFewRows;
-  if (isMany && wide) {
+  if (wide && mostRows > mostWideRows) {
     wide.emitOpError("expected a left side of bf16 in a step of more than ")
-        << kFewRows << " rows, found " << wide.getInputs()[0].getType();
+        << mostWideRows << " rows, found " << wide.getInputs()[0].getType();
     return signalPassFailure();
   }
-  int64_t turns = waves;
+  int64_t mostTurns = waves, leastTurns = waves;
+  bool isAnyWide = wide != nullptr;
   if (isMany) {
-    std::optional<int64_t> groups = rowGroups(mostRows, waves);
+    std::optional<int64_t> groups = rowGroups(mostRows, waves, isAnyWide);
     if (!groups) {
       module.emitError("expected contractions of at most ")
           << waves * kRowsOfWarp << " rows, found " << mostRows << ": choose a smaller number of rows per step";
       return signalPassFailure();
     }
     module->setAttr(kRowGroups, Builder(&getContext()).getI64IntegerAttr(*groups));
-    turns = waves / *groups;
-    planTogether(dispatch, *groups, streams);
+    leastTurns = waves / *groups;
+    mostTurns = waves / groupsOf(*groups, isAnyWide, /*isWide=*/false);
+    planTogether(dispatch, *groups, isAnyWide, streams);
   }
+  auto turnsOf = [&](TileLoop &loop) {
+    auto own = loop.loop->getAttrOfType<IntegerAttr>(kRowGroups);
+    return own ? waves / own.getInt() : leastTurns;
+  };
   // What stands in the bodies' buffer, behind their scratch.
   int64_t staged = 0, partial = 0;
   for (auto body : module.getOps<func::FuncOp>()) {
@@ -305,17 +329,22 @@ void NVGPUStreamWeights::runOnOperation() {
       if (!contraction)
         return;
       bool isTogether = op->getParentOp()->hasAttr(kTogether);
-      partial = std::max(partial, (isTogether ? turns : waves) * contraction->rows * kColumns * 4);
+      if (!isTogether)
+        partial = std::max(partial, waves * contraction->rows * kColumns * 4);
       std::optional<Staging> staging = isTogether ? std::nullopt : findStaging(op, *contraction);
       if (staging && seen.insert({contraction->lhs, staging->place}).second)
         own += llvm::alignTo(staging->bytes, kSharedAlignment);
     });
+    if (std::optional<TileLoop> loop = isMany ? matchTileLoop(body) : std::nullopt;
+        loop && loop->loop->hasAttr(kTogether))
+      own += loop->bytesOfSums(turnsOf(*loop));
     staged = std::max(staged, own);
   }
 
   // Rows of @streams: [operand, bytes of a tile]; case k owns the rows
-  // [@stream_begins[k], @stream_begins[k + 1]), and computes @stream_together[k] tiles together.
-  std::vector<int32_t> begins = {0}, rows, together, aheadBegins = {0}, ahead;
+  // [@stream_begins[k], @stream_begins[k + 1]), and computes @stream_together[k] tiles together
+  // in @stream_turns[k] turns.
+  std::vector<int32_t> begins = {0}, rows, together, turns, aheadBegins = {0}, ahead;
   SmallVector<std::pair<int64_t, Caches>> caches;
   bool found = true;
   dispatch.walk([&](scf::IndexSwitchOp select) {
@@ -346,6 +375,7 @@ void NVGPUStreamWeights::runOnOperation() {
       aheadBegins.push_back(ahead.size() / 2);
       std::optional<TileLoop> loop = isMany ? matchTileLoop(body) : std::nullopt;
       together.push_back(loop ? loop->loop->getAttrOfType<IntegerAttr>(kTogether).getInt() : 1);
+      turns.push_back(loop ? turnsOf(*loop) : leastTurns);
     }
   });
   if (!found) {
@@ -355,18 +385,37 @@ void NVGPUStreamWeights::runOnOperation() {
   if (rows.empty())
     return;
 
+  SmallVector<memref::GlobalOp> tables;
+  int64_t entries = 0;
+  auto addOwn = [&](StringRef name, ArrayRef<int32_t> data, int64_t columns) {
+    int64_t count = data.size();
+    auto shape = columns > 1 ? SmallVector<int64_t>{count / columns, columns} : SmallVector<int64_t>{count};
+    tables.push_back(addTable(module, name, data, shape));
+    entries += count;
+  };
+  addOwn("stream_begins", begins, 1);
+  addOwn("streams", rows, 2);
+  if (isMany)
+    addOwn("stream_together", together, 1);
+  if (isMany && llvm::any_of(turns, [&](int32_t own) { return own != leastTurns; }))
+    addOwn(kTurnsTable, turns, 1);
+  addOwn("ahead_begins", aheadBegins, 1);
+  if (!ahead.empty())
+    addOwn("ahead", ahead, 2);
+
   UsedLds before = countUsedLds(module, kSharedAlignment);
   auto scratch = module.lookupSymbol<memref::GlobalOp>(kScratchBuffer);
   int64_t scratchBytes = scratch ? llvm::alignTo(scratch.getType().getNumElements(), kSharedAlignment) : 0;
   int64_t used = (isMany ? kSmallReserve : kReserve) + partial + before.others - scratchBytes +
-                 std::max(staged, scratchBytes) + llvm::alignTo(before.body, kSharedAlignment);
+                 std::max(staged, scratchBytes) + llvm::alignTo(before.body, kSharedAlignment) +
+                 llvm::alignTo(entries * 4, kSharedAlignment);
   // One that only sees every other round of a slot cannot tell two phases of its
   // barrier apart, unless the copies on their way are so few that the slot's last
   // one has come. With many rows a slot is always read by the same warps.
   int64_t slots = (target.getLds() - used) / (kSlot + 16);
   if (isMany)
-    slots = slots / turns * turns;
-  int64_t least = isMany ? kSlotsOfTurn * turns : waves + kLeastInFlight;
+    slots = slots / mostTurns * mostTurns;
+  int64_t least = isMany ? kSlotsOfTurn * mostTurns : waves + kLeastInFlight;
   if (slots < least) {
     module.emitError("expected room for a ring of ")
         << least << " slots of " << kSlot << " bytes in the lds of a worker, found " << target.getLds() - used
@@ -375,12 +424,15 @@ void NVGPUStreamWeights::runOnOperation() {
   }
   Builder b(&getContext());
   module->setAttr(kSlots, b.getI64IntegerAttr(slots));
-  auto beginTable = addTable(module, "stream_begins", begins, {static_cast<int64_t>(begins.size())});
-  auto streamTable = addTable(module, "streams", rows, {static_cast<int64_t>(rows.size() / 2), 2});
-  memref::GlobalOp togetherTable;
-  if (isMany)
-    togetherTable = addTable(module, "stream_together", together, {static_cast<int64_t>(together.size())});
-  Ahead what{addTable(module, "ahead_begins", aheadBegins, {static_cast<int64_t>(aheadBegins.size())}), {}, caches};
+  // Sums of more tiles at once take the room of other bodies' scratch, and what the ring leaves.
+  int64_t room = std::max(staged, scratchBytes) + target.getLds() - used - slots * (kSlot + 16);
+  for (auto body : module.getOps<func::FuncOp>())
+    if (std::optional<TileLoop> loop = isMany ? matchTileLoop(body) : std::nullopt;
+        loop && loop->loop->hasAttr(kTogether)) {
+      int64_t together = loop->loop->getAttrOfType<IntegerAttr>(kTogether).getInt();
+      int64_t fit = (room / kSharedAlignment * kSharedAlignment - scratchOf(body)) / loop->bytesOfSums(turnsOf(*loop));
+      loop->loop->setAttr(kSummed, b.getI64IntegerAttr(std::clamp<int64_t>(fit, 1, together)));
+    }
   bool callsDispatch = step.getBody()
                            .walk([](func::CallOp call) {
                              return call.getCallee() == "dispatch" ? WalkResult::interrupt() : WalkResult::advance();
@@ -390,9 +442,7 @@ void NVGPUStreamWeights::runOnOperation() {
     step.emitError("expected a call of @dispatch, at which the events of a task have come, found none");
     return signalPassFailure();
   }
-  if (!ahead.empty())
-    what.rows = addTable(module, "ahead", ahead, {static_cast<int64_t>(ahead.size() / 2), 2});
-  addProducer(step, slots, beginTable, streamTable, togetherTable, what);
+  addProducer(step, slots, tables, Ahead{!ahead.empty(), caches});
 }
 
 namespace {
@@ -404,8 +454,8 @@ struct StreamedTask {
 /// As `lowerTogether` reads it: several tiles together; of these a chunk for each
 /// turn; of these every tile and every matrix. Where turns have no chunk left
 /// their slot stays empty, so that a slot is always that of the same turn.
-static SmallVector<Value> streamTogether(Emitter &e, function_ref<Value(StringRef)> table, Ring &ring, int64_t turns,
-                                         StreamedTask t, ValueRange state,
+static SmallVector<Value> streamTogether(Emitter &e, function_ref<Value(StringRef)> table, Value turns, StreamedTask t,
+                                         ValueRange state,
                                          function_ref<SmallVector<Value>(Value, Value, ValueRange)> fill) {
   auto entryOf = [&](Value from, ValueRange at) { return e.toIndex(e.load(from, at)); };
   auto least = [&](Value x, Value y) -> Value { return arith::MinUIOp::create(e.b, e.loc, x, y); };
@@ -421,27 +471,32 @@ static SmallVector<Value> streamTogether(Emitter &e, function_ref<Value(StringRe
   OpBuilder::InsertionGuard guard(e.b);
   e.b.setInsertionPointToStart(passes.getBody());
   Value first = passes.getInductionVar(), last = least(e.addIndex(first, together), hi);
-  auto after =
-      e.loop(e.index(0), bytes, turns * kSlot, passes.getRegionIterArgs(), [&](Value done, ValueRange carried) {
-        return e.loop(first, last, 1, carried, [&](Value tile, ValueRange carried) {
-          return e.loop(t.begin, t.end, 1, carried, [&](Value row, ValueRange carried) {
-            Value operand = entryOf(streams, {row, e.index(0)});
-            Value at = entryOf(deviceTasks, {t.task, e.addIndex(operand, 3)});
-            at = e.addIndex(e.mulIndex(at, kArenaAlignment), arith::MulIOp::create(e.b, e.loc, tile, bytes));
-            return e.loop(e.index(0), e.index(turns), 1, carried, [&](Value turn, ValueRange carried) {
-              Value from = least(e.addIndex(done, e.mulIndex(turn, kSlot)), bytes);
-              return fill(e.addIndex(at, from), least(minus(bytes, from), e.index(kSlot)), carried);
-            });
-          });
+  auto roundOf = [&](Value done, ValueRange carried) {
+    return e.loop(first, last, 1, carried, [&](Value tile, ValueRange carried) {
+      return e.loop(t.begin, t.end, 1, carried, [&](Value row, ValueRange carried) {
+        Value operand = entryOf(streams, {row, e.index(0)});
+        Value at = entryOf(deviceTasks, {t.task, e.addIndex(operand, 3)});
+        at = e.addIndex(e.mulIndex(at, kArenaAlignment), arith::MulIOp::create(e.b, e.loc, tile, bytes));
+        return e.loop(e.index(0), turns, 1, carried, [&](Value turn, ValueRange carried) {
+          Value from = least(e.addIndex(done, e.mulIndex(turn, kSlot)), bytes);
+          return fill(e.addIndex(at, from), least(minus(bytes, from), e.index(kSlot)), carried);
         });
       });
-  scf::YieldOp::create(e.b, e.loc, after);
+    });
+  };
+  std::optional<int64_t> fixed = getConstantIntValue(turns);
+  Value ofRound = fixed ? e.index(*fixed * kSlot) : e.mulIndex(turns, kSlot);
+  auto rounds = scf::ForOp::create(e.b, e.loc, e.index(0), bytes, ofRound, passes.getRegionIterArgs(),
+                                   [&](OpBuilder &, Location, Value done, ValueRange carried) {
+                                     scf::YieldOp::create(e.b, e.loc, roundOf(done, carried));
+                                   });
+  scf::YieldOp::create(e.b, e.loc, rounds.getResults());
   return SmallVector<Value>(passes.getResults());
 }
 
 /// Says for each body that streams how many of its tiles are computed together;
 /// what cannot be computed so is not streamed.
-void NVGPUStreamWeights::planTogether(func::FuncOp dispatch, int64_t groups,
+void NVGPUStreamWeights::planTogether(func::FuncOp dispatch, int64_t groups, bool isAnyWide,
                                       llvm::StringMap<SmallVector<Stream>> &streams) {
   gpu::GPUModuleOp module = getOperation();
   // The most tiles of a cu task, by case.
@@ -470,20 +525,22 @@ void NVGPUStreamWeights::planTogether(func::FuncOp dispatch, int64_t groups,
       body.walk([](linalg::MatmulOp op) { op->removeAttr(kStreamed); });
       return;
     }
-    int64_t count = tilesTogether(loop->first.rows, loop->ops.size(), groups, most);
+    int64_t own = groupsOf(groups, isAnyWide, loop->first.isWide);
+    int64_t count = tilesTogether(loop->first.rows, loop->ops.size(), own, most, loop->first.isWide);
     if (auto before = loop->loop->getAttrOfType<IntegerAttr>(kTogether))
       count = std::max(count, before.getInt());
     loop->loop->setAttr(kTogether, Builder(&getContext()).getI64IntegerAttr(count));
+    loop->loop->setAttr(kRowGroups, Builder(&getContext()).getI64IntegerAttr(own));
   });
 }
 
-/// How many entries of its queue the walk has begun: their events had come.
+/// How many entries of its queue the walk has begun, in all steps: their events had come.
 static Value begun(Emitter &e) { return e.shared("begun", inWorkgroupMemory({1}, e.b.getI32Type())); }
 
 /// Splits the workgroup: its first threads walk the queue as before, one more
 /// warp walks it too, with no eye for events, and copies what the bodies will read.
-void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref::GlobalOp begins,
-                                     memref::GlobalOp streams, memref::GlobalOp together, const Ahead &ahead) {
+void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, ArrayRef<memref::GlobalOp> tables,
+                                     const Ahead &ahead) {
   gpu::GPUModuleOp module = getOperation();
   Workgroup workgroup = getWorkgroup(module);
   Block &entry = step.getBody().front();
@@ -497,6 +554,7 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
   // Of many rows the turns that warps take, and the warps of one.
   auto rowGroups = module->getAttrOfType<IntegerAttr>(kRowGroups);
   int64_t groups = rowGroups ? rowGroups.getInt() : 1, turns = rowGroups ? workgroup.waves() / groups : 0;
+  bool isTurnsOwn = llvm::any_of(tables, [](memref::GlobalOp own) { return own.getSymName() == kTurnsTable; });
   auto isEqual = [&](Value x, Value y) -> Value {
     return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, x, y);
   };
@@ -509,10 +567,19 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
     // The producer looks at it, and may be ahead of the walk that clears it.
     Value expired = e.shared("expired", inWorkgroupMemory({2}, e.b.getI32Type()));
     memref::StoreOp::create(e.b, e.loc, e.i32(0), expired, ValueRange{e.index(0)});
-    if (!prefetch)
-      memref::StoreOp::create(e.b, e.loc, e.i32(0), begun(e), ValueRange{e.index(0)});
+    memref::StoreOp::create(e.b, e.loc, e.i32(0), begun(e), ValueRange{e.index(0)});
     fenceBarrierInit(e);
   });
+  // The producer's own tables, one behind the other in shared memory.
+  auto ownTable = [&](memref::GlobalOp own) {
+    int64_t before = 0, all = 0;
+    for (memref::GlobalOp other : tables) {
+      before = other == own ? all : before;
+      all += other.getType().getNumElements();
+    }
+    Value shared = e.shared("stream_tables", inWorkgroupMemory({all * 4}, e.b.getI8Type()));
+    return cpu::viewAt(e, shared, before * 4, inWorkgroupMemory(own.getType().getShape(), e.b.getI32Type()));
+  };
   // Which rows of the caches a launch begins with.
   auto manifest = module->getParentOfType<ModuleOp>()->getAttrOfType<DictionaryAttr>("fleet.manifest");
   auto inputs = manifest ? manifest.getAs<DictionaryAttr>("inputs") : DictionaryAttr();
@@ -536,6 +603,13 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
   }
   Value isWalker = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ult, e.thread(), e.index(workgroup.threads));
   e.ifThen(isWalker, [&] {
+    for (memref::GlobalOp own : tables) {
+      Value from = memref::GetGlobalOp::create(e.b, e.loc, own.getType(), own.getSymName()), to = ownTable(own);
+      e.forThreads(own.getType().getNumElements(), [&](Value i) {
+        SmallVector<Value> at = e.delinearize(i, own.getType().getShape());
+        memref::StoreOp::create(e.b, e.loc, e.load(from, at), to, at);
+      });
+    }
     // Of many rows a warp's.
     int64_t count = turns ? workgroup.waves() : workgroup.threads;
     Value position = e.shared("ring_position", inWorkgroupMemory({count}, e.b.getI32Type()));
@@ -547,53 +621,85 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
   auto split = scf::IfOp::create(e.b, e.loc, isWalker, /*withElseRegion=*/true);
   for (Operation *op : walk)
     op->moveBefore(split.thenBlock()->getTerminator());
-  if (!prefetch)
-    split.getThenRegion().walk([&](func::CallOp call) {
-      if (call.getCallee() != "dispatch")
-        return;
-      OpBuilder::InsertionGuard guard(builder);
-      builder.setInsertionPoint(call);
-      e.forOneThread([&] {
-        memref::AtomicRMWOp::create(e.b, e.loc, arith::AtomicRMWKind::addi, e.i32(1), begun(e), ValueRange{e.index(0)});
-      });
+  split.getThenRegion().walk([&](func::CallOp call) {
+    if (call.getCallee() != "dispatch")
+      return;
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPoint(call);
+    e.forOneThread([&] {
+      memref::AtomicRMWOp::create(e.b, e.loc, arith::AtomicRMWKind::addi, e.i32(1), begun(e), ValueRange{e.index(0)});
     });
+  });
+  // The walk brings tables to shared memory, where the producer reads them too: its
+  // loads from the L2 would be one after the other, behind the copies on their way.
+  Operation *cachesTables = nullptr;
+  split.getThenRegion().walk([&](memref::GetGlobalOp op) {
+    if (op.getName() != kCachedQueue || cachesTables)
+      return;
+    for (cachesTables = op; cachesTables && !isa<gpu::BarrierOp>(cachesTables);)
+      cachesTables = cachesTables->getNextNode();
+  });
+  if (cachesTables) {
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointAfter(cachesTables);
+    nv::barrier(e, 0, threads);
+  }
   builder.setInsertionPointToStart(split.elseBlock());
   auto table = [&](StringRef name) -> Value {
     auto global = module.lookupSymbol<memref::GlobalOp>(name);
+    if (llvm::is_contained(tables, global))
+      return ownTable(global);
+    std::string cached = (kCached + name).str();
+    if (module.lookupSymbol<memref::GlobalOp>(cached))
+      return e.shared(cached, inWorkgroupMemory(global.getType().getShape(), e.b.getI32Type()));
     return memref::GetGlobalOp::create(e.b, e.loc, global.getType(), name);
   };
   auto entryOf = [&](Value from, ValueRange at) { return e.toIndex(e.load(from, at)); };
   Value isLeader = isEqual(e.thread(), e.index(workgroup.threads));
-  e.ifThen(isLeader, [&] {
-    Value chiplet = ChipletIdOp::create(e.b, e.loc, e.b.getIndexType());
-    Value rank = WorkerRankOp::create(e.b, e.loc, e.b.getIndexType());
-    auto queues = module.lookupSymbol<memref::GlobalOp>("queues");
-    auto arrivals = module.lookupSymbol<memref::GlobalOp>("arrivals");
-    int64_t workers = queues.getType().getDimSize(0) - 1;
-    int64_t perChiplet = workers / arrivals.getType().getDimSize(1);
-    Value worker = e.addIndex(e.mulIndex(chiplet, perChiplet), rank);
-    Value known = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ult, worker, e.index(workers));
-    e.ifThen(known, [&] {
-      Value queueTable = table("queues"), cuTasks = table("cu_tasks"), deviceTasks = table("device_tasks");
-      Value beginTable = table(begins.getSymName()), streamTable = table(streams.getSymName());
+  Value chiplet = ChipletIdOp::create(e.b, e.loc, e.b.getIndexType());
+  Value rank = WorkerRankOp::create(e.b, e.loc, e.b.getIndexType());
+  auto queues = module.lookupSymbol<memref::GlobalOp>("queues");
+  auto arrivals = module.lookupSymbol<memref::GlobalOp>("arrivals");
+  int64_t workers = queues.getType().getDimSize(0) - 1;
+  int64_t perChiplet = workers / arrivals.getType().getDimSize(1);
+  Value worker = e.addIndex(e.mulIndex(chiplet, perChiplet), rank);
+  Value known = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ult, worker, e.index(workers));
+  e.ifThen(known, [&] {
+    if (cachesTables)
+      nv::barrier(e, 0, threads);
+    e.ifThen(isLeader, [&] {
+      Value queueTable = table("queues"), deviceTasks = table("device_tasks"), cuTasks;
+      Value beginTable = table("stream_begins"), streamTable = table("streams");
       Value expired = e.shared("expired", inWorkgroupMemory({2}, e.b.getI32Type()));
       Value params = step.getArgument(0), data = ring.data();
       Value first = entryOf(queueTable, worker), last = entryOf(queueTable, e.addIndex(worker, 1));
+      if (cachesTables) {
+        int64_t longest = module.lookupSymbol<memref::GlobalOp>(kCachedQueue).getType().getDimSize(0) / (3 * 4);
+        cuTasks = e.shared(kCachedQueue, inWorkgroupMemory({longest, 3}, e.b.getI32Type()));
+        last = arith::SubIOp::create(e.b, e.loc, last, first);
+        first = e.index(0);
+      } else {
+        cuTasks = table("cu_tasks");
+      }
       // Carried through all loops: slot, parity to wait for, whether the walk goes
       // on, then slot and parity of the copy that must have come before the next one
-      // is asked for.
+      // is asked for, and of the one that must have come if the walk is between two bodies.
       Value yes = arith::ConstantIntOp::create(e.b, e.loc, true, 1);
       int64_t inFlight = std::min(turns ? slots : slots - workgroup.waves(), kMostInFlight / kSlot);
-      SmallVector<Value> state = {e.index(0), e.i32(1), yes, e.index(slots - inFlight), e.i32(1)};
+      int64_t quiet = std::min(kMostWhenQuiet / kSlot, inFlight);
+      SmallVector<Value> state = {
+          e.index(0), e.i32(1), yes, e.index((slots - inFlight) % slots), e.i32(1), e.index((slots - quiet) % slots),
+          e.i32(1)};
+      // What another thread may just be writing.
+      auto read = [&](Value word) -> Value {
+        return memref::AtomicRMWOp::create(e.b, e.loc, arith::AtomicRMWKind::ori, e.i32(0), word,
+                                           ValueRange{e.index(0)});
+      };
       // To compare: waits until the walk has begun `entries` of its queue and one more,
       // and gives whether it goes on. Weights are never written, so that nothing but
       // the time depends on it.
       auto waitForWalk = [&](Value entries, Value goesOn) -> Value {
         Value least = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), entries);
-        auto read = [&](Value word) -> Value {
-          return memref::AtomicRMWOp::create(e.b, e.loc, arith::AtomicRMWKind::ori, e.i32(0), word,
-                                             ValueRange{e.index(0)});
-        };
         auto waiting = scf::WhileOp::create(
             e.b, e.loc, TypeRange{e.b.getI1Type()}, ValueRange{goesOn},
             [&](OpBuilder &, Location, ValueRange carried) {
@@ -605,33 +711,30 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
             });
         return waiting.getResult(0);
       };
-      // Fills the next slot with what stands in the parameters.
-      auto fill = [&](Value from, Value size, ValueRange carried) {
+      // Fills the next slot with what stands in the parameters: for entry `entry` of all
+      // that the walk goes through.
+      auto fill = [&](Value from, Value size, Value entry, ValueRange carried) {
         Value slot = carried[0], parity = carried[1];
-        // A walk that gave up frees no more slots.
+        auto both = [&](Value x, Value y) -> Value { return arith::AndIOp::create(e.b, e.loc, x, y); };
+        auto either = [&](Value x, Value y) -> Value { return arith::OrIOp::create(e.b, e.loc, x, y); };
         auto waiting = scf::WhileOp::create(
             e.b, e.loc, TypeRange{e.b.getI1Type()}, ValueRange{carried[2]},
             [&](OpBuilder &, Location, ValueRange goesOn) {
               Value ready = tryWait(e, ring.empty(slot), parity);
-              Value stays = arith::AndIOp::create(e.b, e.loc, arith::XOrIOp::create(e.b, e.loc, ready, yes), goesOn[0]);
+              if (inFlight < slots)
+                ready = both(ready, testWait(e, ring.full(carried[3]), carried[4]));
+              if (quiet < inFlight) {
+                Value isBegun = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::sgt, read(begun(e)), entry);
+                ready = both(ready, either(isBegun, testWait(e, ring.full(carried[5]), carried[6])));
+              }
+              Value stays = both(arith::XOrIOp::create(e.b, e.loc, ready, yes), goesOn[0]);
               scf::ConditionOp::create(e.b, e.loc, stays, goesOn);
             },
             [&](OpBuilder &, Location, ValueRange) {
-              Value flag = memref::AtomicRMWOp::create(e.b, e.loc, arith::AtomicRMWKind::ori, e.i32(0), expired,
-                                                       ValueRange{e.index(0)});
-              scf::YieldOp::create(e.b, e.loc, ValueRange{isEqual(flag, e.i32(0))});
+              // A walk that gave up frees no more slots.
+              scf::YieldOp::create(e.b, e.loc, ValueRange{isEqual(read(expired), e.i32(0))});
             });
         Value goesOn = waiting.getResult(0);
-        if (inFlight < slots)
-          scf::WhileOp::create(
-              e.b, e.loc, TypeRange{}, ValueRange{},
-              [&](OpBuilder &, Location, ValueRange) {
-                Value ready = tryWait(e, ring.full(carried[3]), carried[4]);
-                Value missing = arith::XOrIOp::create(e.b, e.loc, ready, yes);
-                missing = arith::AndIOp::create(e.b, e.loc, missing, goesOn);
-                scf::ConditionOp::create(e.b, e.loc, missing, ValueRange{});
-              },
-              [&](OpBuilder &, Location, ValueRange) { scf::YieldOp::create(e.b, e.loc); });
         e.ifThen(goesOn, [&] {
           Value count = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), size);
           arriveExpecting(e, ring.full(slot), count);
@@ -644,23 +747,28 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
           else
             copy();
         });
-        auto [nextSlot, nextParity] = ring.next(slot, parity);
-        auto [nextOld, nextOldParity] = ring.next(carried[3], carried[4]);
-        return SmallVector<Value>{nextSlot, nextParity, goesOn, nextOld, nextOldParity};
+        SmallVector<Value> next;
+        auto add = [&](std::pair<Value, Value> place) { llvm::append_values(next, place.first, place.second); };
+        add(ring.next(slot, parity));
+        next.push_back(goesOn);
+        add(ring.next(carried[3], carried[4]));
+        add(ring.next(carried[5], carried[6]));
+        return next;
       };
       Value steps = step.getNumArguments() > 6 ? e.toIndex(step.getArgument(6)) : e.index(1);
       Value aheadTable = table("ahead_begins"), aheadRows;
-      if (ahead.rows)
+      if (ahead.hasRows)
         aheadRows = table("ahead");
       e.loop(e.index(0), steps, 1, state, [&](Value stepNumber, ValueRange carried) {
         return e.loop(first, last, 1, carried, [&](Value cuTask, ValueRange before) {
           SmallVector<Value> carried(before);
-          if (!prefetch) {
-            Value entries = arith::SubIOp::create(e.b, e.loc, last, first);
-            Value own = arith::SubIOp::create(e.b, e.loc, cuTask, first);
-            own = e.addIndex(arith::MulIOp::create(e.b, e.loc, stepNumber, entries), own);
+          Value entries = arith::SubIOp::create(e.b, e.loc, last, first);
+          Value own = arith::SubIOp::create(e.b, e.loc, cuTask, first);
+          own = e.addIndex(arith::MulIOp::create(e.b, e.loc, stepNumber, entries), own);
+          if (!prefetch)
             carried[2] = waitForWalk(own, carried[2]);
-          }
+          Value number = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), own);
+          auto fillFor = [&](Value from, Value size, ValueRange carried) { return fill(from, size, number, carried); };
           Value task = entryOf(cuTasks, {cuTask, e.index(0)});
           Value lo = entryOf(cuTasks, {cuTask, e.index(1)}), hi = entryOf(cuTasks, {cuTask, e.index(2)});
           Value kind = entryOf(deviceTasks, {task, e.index(0)});
@@ -687,7 +795,8 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
               });
           Value begin = entryOf(beginTable, kind), end = entryOf(beginTable, e.addIndex(kind, 1));
           if (turns)
-            return streamTogether(e, table, ring, turns, StreamedTask{task, lo, hi, kind, begin, end}, carried, fill);
+            return streamTogether(e, table, isTurnsOwn ? entryOf(table(kTurnsTable), kind) : e.index(turns),
+                                  StreamedTask{task, lo, hi, kind, begin, end}, carried, fillFor);
           return e.loop(lo, hi, 1, carried, [&](Value tile, ValueRange carried) {
             return e.loop(begin, end, 1, carried, [&](Value row, ValueRange carried) {
               Value operand = entryOf(streamTable, {row, e.index(0)});
@@ -696,7 +805,7 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, memref:
               at = e.addIndex(e.mulIndex(at, kArenaAlignment), arith::MulIOp::create(e.b, e.loc, tile, bytes));
               return e.loop(e.index(0), bytes, kSlot, carried, [&](Value done, ValueRange carried) {
                 Value left = arith::SubIOp::create(e.b, e.loc, bytes, done);
-                return fill(e.addIndex(at, done), arith::MinUIOp::create(e.b, e.loc, left, e.index(kSlot)), carried);
+                return fillFor(e.addIndex(at, done), arith::MinUIOp::create(e.b, e.loc, left, e.index(kSlot)), carried);
               });
             });
           });

@@ -37,14 +37,15 @@ struct Caches {
 constexpr int64_t kMostStaged = 65536;
 
 /// The sizes of a linalg.matmul whose right side is 16 columns of bf16. Its left
-/// side is of bf16 or, with few rows, of f32: then it is multiplied as the sum of two
-/// bf16, which have rows of their own in the mma.
+/// side is of bf16 or of f32: then it is multiplied as the sum of two bf16.
 struct Contraction {
   Value lhs, rhs, out;
   int64_t rows, depth;
   bool isWide;
 
   int64_t rowBlocks() const { return llvm::divideCeil(rows, kRows); }
+  /// Both parts of a wide left side are rows of one mma.
+  bool isOneMma() const { return isWide && rows <= kFewRows; }
 };
 std::optional<Contraction> matchContraction(linalg::MatmulOp op);
 
@@ -54,7 +55,7 @@ struct Staging {
   Operation *place;
   int64_t bytes;
 };
-/// None where the left side is read from where it is, which is never a wide one.
+/// None where the left side is read from where it is: one of bf16, or of many rows.
 std::optional<Staging> findStaging(linalg::MatmulOp op, const Contraction &contraction);
 
 /// Buffers of shared memory begin at multiples of this.
@@ -87,8 +88,8 @@ struct Ring {
   /// other workgroup, so a wait that does not end is a bug of the ring: it stops
   /// the kernel.
   void waitUntilFull(Value slot, Value parity);
-  /// This warp, whose slot it is, has read it.
-  void release(Value slot);
+  /// This warp, whose slot it is, has read it. It counts as so many of the warps that share a slot.
+  void release(Value slot, int32_t warps = 1);
   /// The slot after `slot` (index), and the parity (i32) that is then in force.
   std::pair<Value, Value> next(Value slot, Value parity);
 };

@@ -1,4 +1,14 @@
 // RUN: fleet-opt %s --pass-pipeline="builtin.module(gpu.module(fleet-gpu-lower-elementwise))" -split-input-file | FileCheck %s
+// RUN: fleet-opt %s --pass-pipeline="builtin.module(gpu.module(fleet-gpu-lower-elementwise{rounds=2}))" -split-input-file | FileCheck %s --check-prefix=ROUNDS
+
+// Both iterations' loads stand in front of the first store; more than that, or half an iteration, is a loop.
+// ROUNDS-LABEL: func @vectors
+// ROUNDS-NOT: scf.for
+// ROUNDS-COUNT-4: vector.load
+// ROUNDS-COUNT-2: vector.store
+// ROUNDS: gpu.barrier
+// ROUNDS-LABEL: func @copy
+// ROUNDS: scf.if
 
 #id = affine_map<(i, j) -> (i, j)>
 #row = affine_map<(i, j) -> (j)>
@@ -20,6 +30,23 @@ gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 64 : i64}
       %1 = arith.mulf %0, %b : f32
       %2 = arith.truncf %1 : f32 to bf16
       linalg.yield %2 : bf16
+    }
+    return
+  }
+  // Begins with subgroup 2 of 4, and leaves the barrier to others.
+  // CHECK-LABEL: func @beside
+  // CHECK: %[[T:.*]] = gpu.thread_id x
+  // CHECK: %[[MOVED:.*]] = arith.addi %[[T]], %c128
+  // CHECK: %[[FROM:.*]] = arith.remui %[[MOVED]], %c256
+  // CHECK: arith.cmpi ult, %[[FROM]], %c64
+  // CHECK-NOT: gpu.barrier
+  // CHECK: return
+  func.func @beside(%x: memref<16x16xf32>, %y: memref<16x16xf32>) {
+    linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+        ins(%x : memref<16x16xf32>) outs(%y : memref<16x16xf32>) attrs = {fleet.first_wave = 2 : i64} {
+    ^bb0(%a: f32, %c: f32):
+      %0 = arith.mulf %a, %a : f32
+      linalg.yield %0 : f32
     }
     return
   }

@@ -5,23 +5,37 @@ gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64}
   // CHECK-LABEL: func @rows
   // CHECK-SAME: %[[Q:[^:]*]]: memref<8x4x64xbf16>, %[[K:[^:]*]]: memref<8x1x64xbf16>
   // CHECK-SAME: %[[KEYS:[^:]*]]: memref<8x1x128x64xbf16>, %[[VALUES:[^:]*]]: memref<8x1x128x64xbf16>, %[[OUT:[^:]*]]: memref<1x8x4x68xf32>
-  // All that will be read is asked for, then this step's keys and values are stored, by the part that reads them.
+  // Queries of a warp's first row: 64 elements are two loads of 8 a lane.
+  // CHECK-COUNT-2: vector.load %[[Q]]
+  // What is read first is asked for, then this step's keys and values are stored, by the part that reads them.
   // CHECK: memref.prefetch %[[KEYS]]
   // CHECK: vector.store %{{.*}}, %[[KEYS]]
   // CHECK: vector.store %{{.*}}, %[[VALUES]]
   // CHECK: gpu.barrier
-  // Queries: 64 elements are two loads of 8 a lane.
-  // CHECK-COUNT-2: vector.load %[[Q]]
-  // 16 positions a round: all loads first.
-  // CHECK: scf.for {{.*}} step %c16{{.*}} iter_args
+  // 16 positions a round: all loads first, and none is moved behind the scores.
+  // CHECK: scf.for
+  // CHECK: scf.for {{.*}} iter_args
   // CHECK-COUNT-4: vector.load %[[KEYS]]
   // CHECK-COUNT-4: vector.load %[[VALUES]]
-  // CHECK-COUNT-8: nvvm.mma.sync
-  // CHECK-COUNT-2: gpu.shuffle
-  // CHECK-COUNT-4: cvt.rn.bf16x2.f32
+  // CHECK: nvvm.bar.warp.sync
+  // CHECK-NOT: vector.load
   // CHECK-COUNT-8: nvvm.mma.sync
   // CHECK-NOT: nvvm.mma.sync
+  // CHECK-COUNT-2: gpu.shuffle xor
+  // CHECK: ex2.approx
+  // CHECK-COUNT-4: cvt.rn.bf16x2.f32
+  // This lane's sums are those of other heads than its row.
+  // CHECK-COUNT-2: gpu.shuffle idx
+  // 16 elements of a head in one mma, of high parts and rests.
+  // CHECK-COUNT-4: nvvm.mma.sync
+  // CHECK-NOT: nvvm.mma.sync
+  // CHECK: scf.yield
+  // CHECK: gpu.shuffle xor
   // CHECK: vector.store %{{.*}}, %[[OUT]]
+  // The maximum is a power of two, the merge takes one of e.
+  // CHECK: %[[LN2:.*]] = arith.constant 0.693147
+  // CHECK: %[[MAXIMUM:.*]] = arith.mulf %{{.*}}, %[[LN2]]
+  // CHECK: memref.store %[[MAXIMUM]], %[[OUT]]
   // CHECK: gpu.barrier
   // CHECK-NOT: fleet.attention_partial
   // CHECK: return
@@ -30,13 +44,58 @@ gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64}
     fleet.attention_partial part %part ins(%q, %k, %v, %slots, %positions, %keys, %values : memref<8x4x64xbf16>, memref<8x1x64xbf16>, memref<8x1x64xbf16>, memref<8xi32>, memref<8xi32>, memref<8x1x128x64xbf16>, memref<8x1x128x64xbf16>) outs(%out : memref<1x8x4x68xf32>) {scale = 0.125 : f64, parts = 2 : i64}
     return
   }
-  // Few rows, and heads of 32 elements, are left.
+  // Parts to which blocks of 16 positions are dealt, queries of f32, 5 heads.
+  // CHECK-LABEL: func @dealt
+  // CHECK-SAME: %[[Q:[^:]*]]: memref<16x5x64xf32>, %[[K:[^:]*]]: memref<16x1x64xf32>
+  // CHECK-SAME: %[[KEYS:[^:]*]]: memref<9x1x128x64xbf16>, %[[VALUES:[^:]*]]: memref<9x1x128x64xbf16>, {{.*}} %[[PART:[^:]*]]: index
+  // The part's first block.
+  // CHECK: %[[C16:.*]] = arith.constant 16 : index
+  // CHECK: %[[FIRST:.*]] = arith.muli %[[PART]], %[[C16]]
+  // CHECK: %[[WORD:.*]] = arith.index_cast %[[FIRST]] : index to i32
+  // CHECK: vector.load %[[Q]]{{.*}} vector<8xf32>
+  // More rows than warps: nothing is asked for ahead.
+  // CHECK-NOT: memref.prefetch
+  // A position's part: position / 16 mod 4.
+  // CHECK: %[[POSITION:.*]] = arith.index_cast
+  // CHECK: %[[OF:.*]] = arith.divui %[[POSITION]], %{{.*}}
+  // CHECK: %[[OWNER:.*]] = arith.remui %[[OF]], %{{.*}}
+  // CHECK: arith.cmpi eq, %[[OWNER]], %[[PART]]
+  // Keys and values are rounded as they are stored, queries keep what that leaves.
+  // CHECK: vector.load %[[K]]{{.*}} vector<8xf32>
+  // CHECK: %[[KEY:.*]] = arith.truncf
+  // CHECK: vector.store %[[KEY]], %[[KEYS]]
+  // CHECK: gpu.barrier
+  // CHECK-COUNT-16: cvt.rn.bf16x2.f32
+  // CHECK: scf.for %{{.*}} = %{{.*}} to %c16{{.*}} step %c8{{.*}} iter_args(%[[AT:[^ ]*]] =
+  // The blocks of a part are 4 x 16 positions apart.
+  // CHECK: %[[STEP:.*]] = arith.constant 64 : i32
+  // CHECK: scf.for {{.*}} step %[[STEP]]
+  // CHECK-COUNT-8: nvvm.mma.sync
+  // CHECK: arith.addf
+  // More than 4 heads leave no half of the mma: rests are multiplied in one of their own.
+  // CHECK-COUNT-4: cvt.rn.bf16x2.f32
+  // CHECK-COUNT-8: nvvm.mma.sync
+  // CHECK-NOT: nvvm.mma.sync
+  // The queries of the warp's next row come while this one's sums are stored.
+  // CHECK: vector.load %[[Q]]{{.*}} vector<8xf32>
+  // CHECK: vector.store
+  // CHECK: cvt.rn.bf16x2.f32
+  // CHECK-NOT: fleet.attention_partial
+  // CHECK: return
+  func.func @dealt(%q: memref<16x5x64xf32>, %k: memref<16x1x64xf32>, %slots: memref<16xi32>,
+                   %keys: memref<9x1x128x64xbf16>, %values: memref<9x1x128x64xbf16>, %out: memref<1x16x5x68xf32>, %part: index) {
+    fleet.attention_partial part %part ins(%q, %k, %k, %slots, %slots, %keys, %values : memref<16x5x64xf32>, memref<16x1x64xf32>, memref<16x1x64xf32>, memref<16xi32>, memref<16xi32>, memref<9x1x128x64xbf16>, memref<9x1x128x64xbf16>) outs(%out : memref<1x16x5x68xf32>) {dealt = 16 : i64, scale = 0.125 : f64, parts = 4 : i64}
+    return
+  }
+  // Few rows, heads of 32 elements and blocks that are no rounds are left.
   // CHECK-LABEL: func @left
-  // CHECK-COUNT-2: fleet.attention_partial
+  // CHECK-COUNT-3: fleet.attention_partial
   func.func @left(%q: memref<2x4x64xbf16>, %k: memref<2x1x64xbf16>, %slots: memref<2xi32>, %keys: memref<8x1x128x64xbf16>, %out: memref<1x2x4x68xf32>,
-                  %q2: memref<8x4x32xbf16>, %k2: memref<8x1x32xbf16>, %slots2: memref<8xi32>, %keys2: memref<8x1x128x32xbf16>, %out2: memref<1x8x4x36xf32>, %part: index) {
+                  %q2: memref<8x4x32xbf16>, %k2: memref<8x1x32xbf16>, %slots2: memref<8xi32>, %keys2: memref<8x1x128x32xbf16>, %out2: memref<1x8x4x36xf32>,
+                  %q3: memref<8x4x64xbf16>, %k3: memref<8x1x64xbf16>, %out3: memref<1x8x4x68xf32>, %part: index) {
     fleet.attention_partial part %part ins(%q, %k, %k, %slots, %slots, %keys, %keys : memref<2x4x64xbf16>, memref<2x1x64xbf16>, memref<2x1x64xbf16>, memref<2xi32>, memref<2xi32>, memref<8x1x128x64xbf16>, memref<8x1x128x64xbf16>) outs(%out : memref<1x2x4x68xf32>) {scale = 0.125 : f64, parts = 2 : i64}
     fleet.attention_partial part %part ins(%q2, %k2, %k2, %slots2, %slots2, %keys2, %keys2 : memref<8x4x32xbf16>, memref<8x1x32xbf16>, memref<8x1x32xbf16>, memref<8xi32>, memref<8xi32>, memref<8x1x128x32xbf16>, memref<8x1x128x32xbf16>) outs(%out2 : memref<1x8x4x36xf32>) {scale = 0.125 : f64, parts = 2 : i64}
+    fleet.attention_partial part %part ins(%q3, %k3, %k3, %slots2, %slots2, %keys, %keys : memref<8x4x64xbf16>, memref<8x1x64xbf16>, memref<8x1x64xbf16>, memref<8xi32>, memref<8xi32>, memref<8x1x128x64xbf16>, memref<8x1x128x64xbf16>) outs(%out3 : memref<1x8x4x68xf32>) {dealt = 8 : i64, scale = 0.125 : f64, parts = 2 : i64}
     return
   }
 }

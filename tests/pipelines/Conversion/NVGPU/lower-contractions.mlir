@@ -2,8 +2,8 @@
 // RUN: fleet-opt %s --pass-pipeline="builtin.module(gpu.module(fleet-nvgpu-lower-contractions))" | FileCheck %s
 
 gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64, fleet.ring_slots = 16 : i64} {
-  // Partial sums of 8 warps, at most 9 x 16 f32 each; 16 slots of 8192 bytes.
-  // CHECK-DAG: memref.global "private" @partial : memref<4608xi8, #gpu.address_space<workgroup>>
+  // Partial sums of 8 warps, at most 12 x 16 f32 each; 16 slots of 8192 bytes.
+  // CHECK-DAG: memref.global "private" @partial : memref<6144xi8, #gpu.address_space<workgroup>>
   // CHECK-DAG: memref.global "private" @ring : memref<131072xi8, #gpu.address_space<workgroup>>
 
   // Rows past the third repeat it, and are not stored.
@@ -174,12 +174,34 @@ gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64,
     return
   }
 
-  // A wide left side of 5 rows or of more than 64 KB is left to the loops.
+  // With more than 4 rows each part has an mma of its own, and is made in registers: two steps' pairs of a block.
+  // CHECK-LABEL: func @wide_many
+  // CHECK-SAME: %[[X:[^:]*]]: memref<12x64xf32>
+  // CHECK-NOT: vector.store
+  // CHECK: scf.for
+  // CHECK: %[[TWO:.*]] = vector.load %[[X]]{{.*}} {alignment = 8 : i64} : memref<12x64xf32>, vector<2xf32>
+  // CHECK: %[[A:.*]] = vector.extract %[[TWO]][0]
+  // CHECK: %[[B:.*]] = vector.extract %[[TWO]][1]
+  // CHECK: %[[HIGH:.*]] = llvm.inline_asm {{.*}} "cvt.rn.bf16x2.f32 $0, $1, $2;", "=r,f,f" %[[B]], %[[A]]
+  // CHECK-COUNT-2: arith.subf
+  // CHECK: %[[REST:.*]] = llvm.inline_asm {{.*}} "cvt.rn.bf16x2.f32
+  // CHECK: vector.load %[[X]]
+  // CHECK: nvvm.mma.sync A[%[[W:.*]], %{{.*}}, %{{.*}}, %{{.*}}] B[%[[HIGH]], %{{.*}}]
+  // CHECK: nvvm.mma.sync A[%[[W]], %{{.*}}, %{{.*}}, %{{.*}}] B[%[[REST]], %{{.*}}]
+  // CHECK-COUNT-2: nvvm.mma.sync
+  // CHECK-NOT: nvvm.mma.sync
+  // CHECK: return
+  func.func @wide_many(%x: memref<12x64xf32>, %w: memref<64x16xbf16>, %y: memref<12x16xf32>) {
+    linalg.matmul ins(%x, %w : memref<12x64xf32>, memref<64x16xbf16>) outs(%y : memref<12x16xf32>)
+    return
+  }
+
+  // A wide left side of 33 rows or, with less than 8, of more than 64 KB is left to the loops.
   // CHECK-LABEL: func @too_wide
   // CHECK-COUNT-2: linalg.matmul
-  func.func @too_wide(%a: memref<5x16xf32>, %b: memref<16x16xbf16>, %c: memref<5x16xf32>, %d: memref<4x4112xf32>, %e: memref<4112x16xbf16>,
+  func.func @too_wide(%a: memref<33x16xf32>, %b: memref<16x16xbf16>, %c: memref<33x16xf32>, %d: memref<4x4112xf32>, %e: memref<4112x16xbf16>,
                       %f: memref<4x16xf32>) {
-    linalg.matmul ins(%a, %b : memref<5x16xf32>, memref<16x16xbf16>) outs(%c : memref<5x16xf32>)
+    linalg.matmul ins(%a, %b : memref<33x16xf32>, memref<16x16xbf16>) outs(%c : memref<33x16xf32>)
     linalg.matmul ins(%d, %e : memref<4x4112xf32>, memref<4112x16xbf16>) outs(%f : memref<4x16xf32>)
     return
   }

@@ -10,10 +10,10 @@
 // STREAM-DAG: memref.global "private" @ring_position : memref<32xi8, #gpu.address_space<workgroup>>
 // STREAM-LABEL: func.func private @one
 // STREAM: linalg.matmul {fleet.streamed}
-// STREAM: } {fleet.tiles_together = 3 : i64}
+// STREAM: } {fleet.row_groups = 2 : i64, fleet.tiles_summed = 3 : i64, fleet.tiles_together = 3 : i64}
 // STREAM-LABEL: func.func private @two
 // STREAM-COUNT-2: linalg.matmul {fleet.streamed}
-// STREAM: } {fleet.tiles_together = 3 : i64}
+// STREAM: } {fleet.row_groups = 2 : i64, fleet.tiles_summed = 3 : i64, fleet.tiles_together = 3 : i64}
 // Its left side is of each tile: it is not streamed.
 // STREAM-LABEL: func.func private @apart
 // STREAM: linalg.matmul ins(
@@ -55,11 +55,11 @@
 // CHECK: mbarrier.try_wait.parity.shared::cta.b64
 // CHECK-COUNT-16: nvvm.mma.sync
 // CHECK-NOT: nvvm.mma.sync
-// The sums of 4 turns in order, for each tile that there is; what was zero is not read.
-// CHECK: memref.store {{.*}} : memref<4x8x16xf32, #gpu.address_space<workgroup>>
+// The sums of 4 turns in order, of all tiles that there are between two barriers; what was zero is not read.
+// CHECK-COUNT-12: memref.store {{.*}} : memref<12x8x16xf32, #gpu.address_space<workgroup>>
 // CHECK: gpu.barrier
 // CHECK-NOT: linalg.fill
-// CHECK-COUNT-4: memref.load {{.*}} : memref<4x8x16xf32, #gpu.address_space<workgroup>>
+// CHECK-COUNT-12: vector.load {{.*}} : memref<12x8x16xf32, #gpu.address_space<workgroup>>, vector<4xf32>
 // CHECK: gpu.barrier
 // CHECK-LABEL: func.func private @two
 // A warp has two blocks of rows, the last one's end with the rows; the depth ends within a chunk, of whose 8 loads
@@ -73,8 +73,12 @@
 // CHECK: fence.proxy.async.shared::cta
 // CHECK: mbarrier.arrive.shared::cta.b64
 // CHECK: mbarrier.try_wait.parity.shared::cta.b64
-// CHECK: memref.store {{.*}} : memref<4x24x16xf32, #gpu.address_space<workgroup>>
-// CHECK: linalg.fill
+// Of three tiles two sums each, to which is added what was there.
+// CHECK: memref.store {{.*}} : memref<24x24x16xf32, #gpu.address_space<workgroup>>
+// CHECK: gpu.barrier
+// CHECK: vector.load {{.*}} : memref<24x16xf32>, vector<4xf32>
+// CHECK-COUNT-4: vector.load {{.*}} : memref<24x24x16xf32, #gpu.address_space<workgroup>>, vector<4xf32>
+// CHECK: vector.store {{.*}} : memref<24x16xf32>, vector<4xf32>
 // CHECK-LABEL: func.func private @apart
 // CHECK-NOT: nvvm.ldmatrix
 // CHECK: nvvm.mma.sync
@@ -99,11 +103,9 @@ module attributes {fleet.target = #fleet.target<"sm_90a", backend = nvvm, chiple
     }
     func.func private @two(%x: memref<24x320xbf16>, %v: memref<8x320x16xbf16>, %w: memref<8x320x16xbf16>, %y: memref<24x16xf32>, %z: memref<24x16xf32>, %lo: index, %hi: index) {
       %c16 = arith.constant 16 : index
-      %one = arith.constant 1.0 : f32
       scf.for %i = %lo to %hi step %c16 {
         %t = arith.divui %i, %c16 : index
         %a = memref.subview %v[%t, 0, 0] [1, 320, 16] [1, 1, 1] : memref<8x320x16xbf16> to memref<320x16xbf16, strided<[16, 1], offset: ?>>
-        linalg.fill ins(%one : f32) outs(%y : memref<24x16xf32>)
         linalg.matmul ins(%x, %a : memref<24x320xbf16>, memref<320x16xbf16, strided<[16, 1], offset: ?>>) outs(%y : memref<24x16xf32>)
         %b = memref.subview %w[%t, 0, 0] [1, 320, 16] [1, 1, 1] : memref<8x320x16xbf16> to memref<320x16xbf16, strided<[16, 1], offset: ?>>
         linalg.matmul ins(%x, %b : memref<24x320xbf16>, memref<320x16xbf16, strided<[16, 1], offset: ?>>) outs(%z : memref<24x16xf32>)

@@ -3,7 +3,11 @@
 // RUN: fleet-opt %s --pass-pipeline="builtin.module(gpu.module(fleet-nvgpu-stream-weights))" | FileCheck %s --check-prefix=AHEAD
 // RUN: not fleet-opt %S/stream-weights.mlir --pass-pipeline="builtin.module(gpu.module(fleet-nvgpu-stream-weights{prefetch=false}))" 2>&1 | FileCheck %s --check-prefix=NOCALL
 
-// AHEAD-NOT: @begun
+// With it the producer waits in one place alone, in front of each slot.
+// AHEAD: func.call @dispatch
+// AHEAD: } else {
+// AHEAD: scf.while
+// AHEAD-NOT: scf.while
 // NOCALL: error: expected a call of @dispatch, at which the events of a task have come, found none
 
 // CHECK-DAG: memref.global "private" @begun : memref<4xi8, #gpu.address_space<workgroup>>

@@ -7,6 +7,8 @@
 // CHECK-DAG: memref.global "private" @ring_full : memref<216xi8, #gpu.address_space<workgroup>>
 // CHECK-DAG: memref.global "private" @ring_empty : memref<216xi8, #gpu.address_space<workgroup>>
 // CHECK-DAG: memref.global "private" @ring_position : memref<1024xi8, #gpu.address_space<workgroup>>
+// The tables below, in shared memory, where the producer reads them.
+// CHECK-DAG: memref.global "private" @stream_tables : memref<48xi8, #gpu.address_space<workgroup>>
 // Operand and bytes of a tile of each stream; body @two has both of them, the others none.
 // CHECK-DAG: memref.global "private" constant @streams : memref<2x2xi32, #gpu.address_space<global>> = dense<{{\[\[}}1, 2048], [2, 2048]]>
 // CHECK-DAG: memref.global "private" constant @stream_begins : memref<4xi32, #gpu.address_space<global>> = dense<[0, 0, 2, 2]>
@@ -104,12 +106,18 @@ module attributes {fleet.target = #fleet.target<"sm_90a", backend = nvvm, chiple
     // CHECK: %[[FREE:.*]] = scf.while
     // CHECK: @ring_empty
     // CHECK: mbarrier.try_wait.parity.shared::cta.b64
+    // And for the copy 12 slots before: 96 KB on their way are enough.
+    // CHECK: @ring_full
+    // CHECK: mbarrier.test_wait.parity.shared::cta.b64
+    // And, unless the walk is in the body of this entry, for the one 3 slots before, since a fence waits for all of them.
+    // CHECK: @begun
+    // CHECK: %[[BEGUN:.*]] = memref.atomic_rmw ori
+    // CHECK: %[[INSIDE:.*]] = arith.cmpi sgt, %[[BEGUN]], %{{.*}} : i32
+    // CHECK: @ring_full
+    // CHECK: mbarrier.test_wait.parity.shared::cta.b64
+    // CHECK: arith.ori %[[INSIDE]]
     // CHECK: } do {
     // CHECK: memref.atomic_rmw ori
-    // It also waits for the copy 12 slots before: 96 KB on their way are enough.
-    // CHECK: scf.while : () -> ()
-    // CHECK: @ring_full
-    // CHECK: mbarrier.try_wait.parity.shared::cta.b64
     // CHECK: scf.if %[[FREE]] {
     // CHECK: @ring_full
     // CHECK: mbarrier.arrive.expect_tx.shared::cta.b64
