@@ -20,6 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from fleet_mlir import FleetError, simulate
 
 TARGET, AHEAD = "sm_90a", 64
+# Programs whose residual stream can be read layer by layer: each layer's has bytes of its own, and is a contraction's result.
+READ_LAYERS, LAYERS_SCHEDULE = "layers", "arena=whole,partition=columns"
 # What is compiled without an idea, and with what: a target and switches of the scheduler.
 ABLATED: dict[str, tuple[str, str | None]] = {
     "no prefetch": (TARGET, "prefetch=off"),
@@ -52,11 +54,15 @@ class Case:
         return -(-(max(self.contexts) + AHEAD) // 128) * 128
 
 
-def cases(batches: list[int], long: int, ablated: list[int]) -> list[Case]:
-    """What there is to compile; ``long``: one more context at batch 1, 0 for none; ``ablated``: batches of the variants."""
+def cases(batches: list[int], long: int, ablated: list[int], layers: list[int]) -> list[Case]:
+    """What there is to compile; ``long``: one more context at batch 1, 0 for none; ``ablated``: batches of the variants;
+    ``layers``: batches of the programs for `gpu_layers.py`.
+    """
     result = [Case(f"b{batch}.fleet", batch, (128, 1024) if batch == 1 else (1024,)) for batch in batches]
     if long:
         result.append(Case(f"b1-{long}.fleet", 1, (long,)))
+    for batch in layers:
+        result.append(Case(f"b{batch}-{READ_LAYERS}.fleet", batch, (128,), READ_LAYERS, TARGET, LAYERS_SCHEDULE))
     for batch in ablated:
         for name, (target, schedule) in ABLATED.items():
             file = f"b{batch}-{name.replace(',', '').replace(' ', '-')}.fleet"
@@ -68,15 +74,15 @@ def residual(text: str, rows: int, hidden: int) -> list[int]:
     """Where in the work arena the residual stream after each layer lies, f32 ``[rows, hidden]`` (bytes), of a module of phase
     schedule.
 
-    It is what the work arena has of this shape in f32, in order: once for each layer, or twice where attention and the
-    MLP add to it one after the other. Raises FleetError where it is neither.
+    It is the last of what the work arena has of this shape in f32 for each layer: one where attention and the MLP add to
+    it at once, two where they do one after the other, and up to two norms in f32. Raises FleetError where it is none of that.
     """
     found = _LAYERS.search(text)
     layers = int(found.group(1)) if found else 0
     offsets = [int(m[1]) for m in _BUFFER.finditer(text) if (int(m[2]), int(m[3]), m[4]) == (rows, hidden, "f32")]
-    if not layers or len(offsets) not in (layers, 2 * layers):
+    if not layers or len(offsets) not in [count * layers for count in range(1, 5)]:
         raise FleetError(
-            f"expected one or two f32 buffers of {rows} x {hidden} a layer, found {len(offsets)} in {layers} layers"
+            f"expected one to four f32 buffers of {rows} x {hidden} a layer, found {len(offsets)} in {layers} layers"
         )
     if len(set(offsets)) != len(offsets):
         raise FleetError(
@@ -123,7 +129,7 @@ class Builder:
             "switches": case.schedule or "",
             "target": case.target,
             "predicted_ms": {str(context): predict(text, context) for context in case.contexts},
-            "residual": residual(text, case.batch, self._config.hidden_size),
+            "residual": residual(text, case.batch, self._config.hidden_size) if case.variant == READ_LAYERS else [],
         }
 
     def simulated(self, batch: int, name: str, schedule: str) -> dict[str, Any]:
@@ -155,6 +161,9 @@ def main(arguments: list[str] | None = None) -> None:
         "--ablate", type=numbers, default=[], metavar="N,...", help="batches that lack one idea each, too"
     )
     parser.add_argument(
+        "--read-layers", type=numbers, default=[], metavar="N,...", help="batches of programs for gpu_layers.py, too"
+    )
+    parser.add_argument(
         "--schedules", type=Path, metavar="DIR", help="leave the modules there that `fleet simulate` takes"
     )
     args = parser.parse_args(arguments)
@@ -164,7 +173,7 @@ def main(arguments: list[str] | None = None) -> None:
     for path in filter(None, (args.folder, args.schedules)):
         path.mkdir(parents=True, exist_ok=True)
     result: dict[str, Any] = {"programs": [], "simulated": []}
-    for case in cases(args.batches, args.long, args.ablate):
+    for case in cases(args.batches, args.long, args.ablate, args.read_layers):
         try:
             entry = builder.build(args.folder, case, args.schedules)
         except FleetError as error:

@@ -25,7 +25,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from gpu_build import numbers
+from gpu_build import READ_LAYERS, numbers
 from gpu_reference import HEAD, KV_HEADS, LAYERS, RandomWeights, Reference, relative
 
 from fleet_mlir import Executable, FleetError
@@ -267,7 +267,7 @@ def choose(entries: Sequence[dict[str, Any]], args: argparse.Namespace) -> list[
     chosen = [
         entry
         for entry in entries
-        if (args.ablate or not entry["variant"])
+        if entry["variant"] != READ_LAYERS and (args.ablate or not entry["variant"])
         and (args.batches is None or "batch" not in entry or entry["batch"] in args.batches)
     ]
     if not chosen:
