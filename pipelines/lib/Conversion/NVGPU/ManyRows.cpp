@@ -68,7 +68,7 @@ std::optional<TileLoop> nv::matchTileLoop(func::FuncOp body) {
       return;
     auto loop = cast<scf::ForOp>(op->getParentOp());
     if (!found)
-      found = TileLoop{loop, {}, *contraction};
+      found = TileLoop{loop, {}, *contraction, {}};
     isOne &= found->loop == loop && loop.getNumResults() == 0 && loop.isDefinedOutsideOfLoop(contraction->lhs) &&
              found->first.lhs == contraction->lhs && contraction->depth % (4 * widthOf(*contraction)) == 0;
     found->ops.push_back(op);
