@@ -115,13 +115,6 @@ struct Attention {
     return all;
   }
 
-  /// Two f32, rounded, and what that leaves.
-  std::pair<Value, Value> split(Value x, Value y) {
-    Value high = packBf16(e, x, y);
-    auto [first, second] = unpackBf16(e, high);
-    return {high, packBf16(e, e.sub(x, first), e.sub(y, second))};
-  }
-
   Row rowAt(Value row) {
     Value slot = e.load(slots, row);
     Row r;
@@ -246,8 +239,8 @@ struct Attention {
         continue;
       }
       for (int64_t i = 0; i < kWide; i += 2) {
-        auto [high, rest] =
-            split(vector::ExtractOp::create(e.b, e.loc, eight, i), vector::ExtractOp::create(e.b, e.loc, eight, i + 1));
+        auto [high, rest] = splitBf16(e, vector::ExtractOp::create(e.b, e.loc, eight, i),
+                                      vector::ExtractOp::create(e.b, e.loc, eight, i + 1));
         all.push_back(isHalf ? choose(isHigh, high, rest) : high);
         if (!isHalf)
           rests.push_back(rest);
@@ -344,7 +337,7 @@ struct Attention {
         weight[i] = powerOfTwo(e, e.sub(scores[j + i], maximum));
         sum = e.add(sum, weight[i]);
       }
-      auto [high, low] = split(weight[0], weight[1]);
+      auto [high, low] = splitBf16(e, weight[0], weight[1]);
       right.push_back(isHalf ? choose(isHigh, high, low) : high);
       rest.push_back(low);
     }

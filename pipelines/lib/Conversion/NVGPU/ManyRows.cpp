@@ -199,10 +199,9 @@ struct Together {
       auto [x1, y1] = swapIf(isOdd, loaded[i + 1], loaded[i + 3]);
       SmallVector<Value> rests;
       for (auto [first, second] : {std::pair(x0, x1), {y0, y1}}) {
-        Value high = packBf16(e, first, second);
-        auto [firstHigh, secondHigh] = unpackBf16(e, high);
+        auto [high, rest] = splitBf16(e, first, second);
         fragments.push_back(high);
-        rests.push_back(packBf16(e, e.sub(first, firstHigh), e.sub(second, secondHigh)));
+        rests.push_back(rest);
       }
       llvm::append_range(fragments, rests);
     }

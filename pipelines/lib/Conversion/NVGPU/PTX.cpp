@@ -116,6 +116,12 @@ Value nv::madeHere(Emitter &e, Value word) {
   return assembly(e, "mov.b32 $0, $1;", "=r,r", {word}, e.b.getI32Type()).getRes();
 }
 
+std::pair<Value, Value> nv::splitBf16(Emitter &e, Value low, Value high) {
+  Value rounded = packBf16(e, low, high);
+  auto [lowRounded, highRounded] = unpackBf16(e, rounded);
+  return {rounded, packBf16(e, e.sub(low, lowRounded), e.sub(high, highRounded))};
+}
+
 Value nv::selectHalves(Emitter &e, Value x, Value y, bool upper) {
   return compute(e, upper ? "prmt.b32 $0, $1, $2, 0x7632;" : "prmt.b32 $0, $1, $2, 0x5410;", "=r,r,r", {x, y});
 }

@@ -41,6 +41,8 @@ SmallVector<Value> multiply(Emitter &e, ArrayRef<Value> lhs, ArrayRef<Value> rhs
 /// Two f32 as bf16 in one word (i32), the first in its lower half; and as f32 again.
 Value packBf16(Emitter &e, Value low, Value high);
 std::pair<Value, Value> unpackBf16(Emitter &e, Value word);
+/// Two f32 as bf16 in one word, and what that leaves of them in another.
+std::pair<Value, Value> splitBf16(Emitter &e, Value low, Value high);
 /// The same word (i32), made here: what follows from it is computed behind it.
 Value madeHere(Emitter &e, Value word);
 /// The lower (or upper) halves of two words, that of `x` in the lower half.
