@@ -50,13 +50,30 @@ def aligned_zeros(size: int) -> np.ndarray:
     return raw[start : start + size]
 
 
-def pack_matrix(matrix: torch.Tensor, nb: int, out: torch.Tensor, group: int = 1) -> None:
+def pack_matrix(
+    matrix: torch.Tensor, nb: int, out: torch.Tensor, group: int = 1, order: str | None = None
+) -> None:
     """Store ``matrix [N, K]`` as ``[ceil(N / nb), K, nb]`` in ``out`` (flat, same dtype); the rest is zero.
 
-    With a ``group`` g, which divides K, as ``[ceil(N / nb), K / g, nb, g]``.
+    With a ``group`` g, which divides K, as ``[ceil(N / nb), K / g, nb, g]``. In the ``order`` ``"wgmma"``, where 16
+    divides K and an element has 2 bytes, as ``[ceil(N / nb), K / 16, 2, nb, 4, 2]``, with ``[s, c, n, t, e]`` the element
+    16 s + 4 t + 2 c + e of row n.
     """
     rows, columns = matrix.shape
     whole = rows // nb
+    if order is not None:
+        import torch
+
+        # Two elements stay together: one word.
+        blocks = out.view(torch.int32).view(-1, columns // 16, 2, nb, 4)
+        ordered = matrix.view(torch.int32).view(rows, columns // 16, 4, 2).permute(1, 3, 0, 2)  # [s, c, n, t]
+        if whole:
+            tiles = ordered[:, :, : whole * nb].unflatten(2, (whole, nb))
+            blocks[:whole].copy_(tiles.movedim(2, 0))
+        if rows % nb:
+            blocks[whole].zero_()
+            blocks[whole, :, :, : rows % nb].copy_(ordered[:, :, whole * nb :])
+        return
     if group > 1:
         blocks = out.view(-1, columns // group, nb, group)
         if whole:
@@ -134,7 +151,7 @@ def _pack_param(
     begin = entry["offset"]
     target = whole[begin : begin + package.size_of(entry)].view(dtype)
     if nb:
-        pack_matrix(value.contiguous(), nb, target, entry.get("group") or 1)
+        pack_matrix(value.contiguous(), nb, target, entry.get("group") or 1, entry.get("order"))
     else:
         target.copy_(value.reshape(-1))
 

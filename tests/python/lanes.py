@@ -1,15 +1,17 @@
 """Lock-step interpreter of a body of an NVIDIA kernel, for numbers without a GPU.
 
-It runs all threads of one workgroup side by side, on the ops that `fleet-nvgpu-lower-attention` leaves. An SSA value is an
-array of [threads] or [threads, elements of its vector]; bf16 is kept as uint16 bits, i32 as uint32. Both sides of a branch
-are computed under a mask, and mma and shuffles insist on whole warps, as the hardware does.
+It runs all threads of one workgroup side by side, on the ops that the passes of NVIDIA's kernels leave. An SSA value is an
+array of [threads] or [threads, elements of its vector]; bf16 is kept as uint16 bits, i32 as uint32, index and i64 as
+int64. A buffer is an array that is the same for all threads, and a pointer an int64. Both sides of a branch
+are computed under a mask, and mma and shuffles insist on whole warps, as the hardware does. What shared memory does beside
+the threads, and inline assembly, is in shared.py.
 """
 
 import numpy as np
+from shared import THREADS, WARP, Shared
 
 from fleet_mlir import ir
 
-THREADS, WARP = 256, 32
 LANE = np.arange(THREADS) % WARP
 WARP_OF, ROW, COLUMN = np.arange(THREADS) // WARP, LANE // 4, LANE % 4
 
@@ -50,9 +52,18 @@ ARITHMETIC = {
     "arith.ori": lambda x, y: x | y,
     "arith.xori": lambda x, y: x ^ y,
     "arith.shli": lambda x, y: x << y,
+    "arith.shrui": lambda x, y: (
+        (x.view(np.uint64) >> y.view(np.uint64)).view(np.int64) if x.dtype == np.int64 else x >> y
+    ),
     "arith.addf": lambda x, y: x + y,
     "arith.subf": lambda x, y: x - y,
     "arith.mulf": lambda x, y: x * y,
+    "arith.divf": lambda x, y: x / y,
+    "arith.negf": lambda x: -x,
+    "math.sqrt": np.sqrt,
+    "math.fma": lambda x, y, z: x * y + z,
+    "vector.fma": lambda x, y, z: x * y + z,
+    "math.exp": lambda x: np.exp(x.astype(np.float64)).astype(np.float32),
     "arith.maxnumf": np.fmax,
     "arith.truncf": to_bf16,
     "arith.extf": from_bf16,
@@ -78,7 +89,10 @@ ASSEMBLY = {
     "prmt.b32 $0, $1, $2, 0x7632": lambda x, y: (x >> np.uint32(16)) | (y & np.uint32(0xFFFF0000)),
     "ex2.approx.ftz.f32": lambda x: np.exp2(x.astype(np.float64)).astype(np.float32),
 }
-NOTHING = {"gpu.barrier", "nvvm.bar.warp.sync", "func.return"}
+NOTHING = {"nvvm.barrier", "func.return", "gpu.return"}
+# Nobody else runs while a thread waits.
+ROUNDS = 3
+ELEMENTS = {"f32": np.float32, "bf16": np.uint16, "i32": np.uint32, "i8": np.uint8}
 
 
 def multiply(operands: list[np.ndarray]) -> list[np.ndarray]:
@@ -103,19 +117,33 @@ def multiply(operands: list[np.ndarray]) -> list[np.ndarray]:
 
 
 class Workgroup:
-    """256 threads that run `function`, an MLIR function of buffers (arrays, written in place) and an index."""
+    """256 threads that run `function`, an MLIR function of buffers (arrays, written in place) and numbers.
 
-    def __init__(self, function: ir.Operation, arguments: list[np.ndarray | int]):
+    With `thread` only one runs it, who takes itself for that one. `shared` is what an earlier function may have left.
+    """
+
+    def __init__(
+        self,
+        function: ir.Operation,
+        arguments: list[np.ndarray | int],
+        shared: Shared | None = None,
+        thread: int | None = None,
+    ):
         block = function.regions[0].blocks[0]
         self.values = {}
+        self.module = function.parent
+        self.shared = shared or Shared()
+        self.threads = np.arange(THREADS, dtype=np.int64) if thread is None else np.full(THREADS, thread, np.int64)
         for argument, value in zip(block.arguments, arguments, strict=True):
-            self.values[argument] = np.full(THREADS, value, np.int64) if isinstance(value, int) else value
+            if isinstance(value, int):
+                value = np.full(THREADS, value, np.uint32 if str(argument.type) == "i32" else np.int64)
+            self.values[argument] = value
         with np.errstate(all="ignore"):
-            self._block(block, np.ones(THREADS, bool))
+            self._block(block, np.arange(THREADS) < (THREADS if thread is None else 1))
 
     def _block(self, block: ir.Block, mask: np.ndarray) -> list[np.ndarray]:
         for operation in block.operations:
-            if operation.operation.name == "scf.yield":
+            if operation.operation.name in ("scf.yield", "scf.condition"):
                 return [self.values[value] for value in operation.operands]
             results = self._run(operation.operation, mask)
             for result, value in zip(operation.results, results, strict=True):
@@ -130,6 +158,8 @@ class Workgroup:
             return self._branch(op, operands[0], mask)
         if name == "scf.for":
             return self._loop(op, operands, mask)
+        if name == "scf.while":
+            return self._while(op, operands, mask)
         if name in ARITHMETIC:
             return [ARITHMETIC[name](*operands)]
         if name == "arith.cmpi":
@@ -139,11 +169,15 @@ class Workgroup:
         if name in ("arith.index_cast", "arith.index_castui"):
             word = _signed(operands[0]) if name == "arith.index_cast" else operands[0]
             wide = word.astype(np.int64)
-            return [wide if type_of == "index" else wide.astype(np.uint32)]
+            return [wide.astype(np.uint32) if type_of == "i32" else wide]
         if name in ("arith.bitcast", "vector.bitcast"):
             return [np.ascontiguousarray(operands[0]).view(np.float32 if type_of == "f32" else np.uint32)]
         if name == "vector.extract":
             return [operands[0][:, ir.DenseI64ArrayAttr(op.attributes["static_position"])[0]].copy()]
+        if name == "vector.broadcast":
+            return [np.repeat(operands[0][:, None], ir.VectorType(op.results[0].type).shape[0], 1)]
+        if name == "vector.reduction":
+            return [operands[0].sum(1)]
         if name == "vector.from_elements":
             return [np.stack(operands, 1)]
         if name in ("vector.load", "memref.load"):
@@ -156,9 +190,31 @@ class Workgroup:
                 assert all(0 <= at[thread] < size for at, size in zip(operands[1:], operands[0].shape, strict=True))
             return []
         if name == "gpu.thread_id":
-            return [np.arange(THREADS, dtype=np.int64)]
+            return [self.threads]
+        if name in ("fleet.chiplet_id", "fleet.worker_rank"):
+            return [np.zeros(THREADS, np.int64)]
+        if name in ("memref.get_global", "memref.view", "memref.subview"):
+            return [self._buffer(op, operands, mask)]
+        if name == "memref.extract_aligned_pointer_as_index":
+            assert "offset" not in str(op.operands[0].type)
+            return [np.full(THREADS, self.shared.address(operands[0]), np.int64)]
+        if name == "memref.extract_strided_metadata":
+            buffer = operands[0]
+            strides = [stride // buffer.itemsize for stride in buffer.strides]
+            return [buffer, *(np.full(THREADS, n, np.int64) for n in (0, *buffer.shape, *strides))]
+        if name == "llvm.inttoptr":
+            return operands
+        if name == "memref.atomic_rmw":
+            # What one thread reads so.
+            assert mask.sum() == 1 and not operands[0].any()
+            return [self._load(op, operands[1], operands[2:], mask)]
+        if name == "nvvm.ldmatrix":
+            return [self.shared.load_matrices(operands[0], mask)]
         if name == "gpu.subgroup_broadcast":
             return [operands[0][::WARP].repeat(WARP)]
+        if name == "nvvm.shfl.sync":
+            assert "idx" in str(op.attributes["kind"]), f"expected an exchange by lane, found {op}"
+            return [operands[1][(WARP_OF * WARP + operands[2]).astype(np.int64)]]
         if name in ("gpu.shuffle", "nvvm.mma.sync"):
             taking = mask.reshape(-1, WARP).sum(1)
             assert np.isin(taking, (0, WARP)).all(), f"expected whole warps at {name}"
@@ -169,15 +225,64 @@ class Workgroup:
         if name == "llvm.extractvalue":
             return [operands[0][ir.DenseI64ArrayAttr(op.attributes["position"])[0]]]
         if name == "llvm.inline_asm":
-            text = ir.StringAttr(op.attributes["asm_string"]).value
-            return [next(f for begin, f in ASSEMBLY.items() if text.startswith(begin))(*operands)]
-        assert name in NOTHING, f"expected an operation of an attention body, found {name}"
+            return self._assembly(op, operands, mask)
+        if name in ("gpu.barrier", "nvvm.bar.warp.sync"):
+            self.shared.sync(mask, of_all=name == "gpu.barrier")
+            return []
+        assert name in NOTHING, f"expected an operation that this interpreter knows, found {name}"
         return []
+
+    def _assembly(self, op: ir.Operation, operands: list[np.ndarray], mask: np.ndarray) -> list:
+        text = ir.StringAttr(op.attributes["asm_string"]).value
+        for begin, compute in ASSEMBLY.items():
+            if text.startswith(begin):
+                return [compute(*operands)]
+        results = self.shared.assembly(text, ir.StringAttr(op.attributes["constraints"]).value, operands, mask)
+        return [results] if len(results) > 1 else results
+
+    def _buffer(self, op: ir.Operation, operands: list[np.ndarray], mask: np.ndarray) -> np.ndarray:
+        """The array behind a symbol, or a part of another array."""
+        kind = ir.MemRefType(op.results[0].type)
+        shape, element = list(kind.shape), ELEMENTS[str(kind.element_type)]
+
+        def uniform(index: np.ndarray) -> int:
+            assert (index[mask] == index[mask][0]).all(), f"expected one place of {op.name}, found several"
+            return int(index[mask][0])
+
+        if op.name == "memref.view":
+            first = uniform(operands[1])
+            return operands[0][first : first + int(np.prod(shape)) * element().itemsize].view(element).reshape(shape)
+        if op.name == "memref.subview":
+            dynamic = iter(operands[1:])
+            sizes = list(ir.DenseI64ArrayAttr(op.attributes["static_sizes"]))
+            offsets = [
+                uniform(next(dynamic)) if offset == ir.ShapedType.get_dynamic_stride_or_offset() else offset
+                for offset in ir.DenseI64ArrayAttr(op.attributes["static_offsets"])
+            ]
+            assert all(x + n <= size for x, n, size in zip(offsets, sizes, operands[0].shape, strict=True))
+            part = operands[0][tuple(slice(x, x + n) for x, n in zip(offsets, sizes, strict=True))]
+            dropped = len(sizes) - len(shape)
+            assert sizes[dropped:] == shape
+            return part[(0,) * dropped]
+        symbol = ir.FlatSymbolRefAttr(op.attributes["name"]).value
+        if "workgroup" in str(kind.memory_space):
+            size = int(np.prod(shape)) * element().itemsize
+            return self.shared.buffer(symbol, size).view(element).reshape(shape)
+        for other in self.module.regions[0].blocks[0].operations:
+            if "sym_name" in other.attributes and ir.StringAttr(other.attributes["sym_name"]).value == symbol:
+                return (
+                    np.array(ir.DenseIntElementsAttr(other.attributes["initial_value"])).astype(element).reshape(shape)
+                )
+        raise AssertionError(f"expected a constant @{symbol}, found none")
 
     @staticmethod
     def _constant(value: ir.Attribute, type_of: str) -> np.ndarray:
         if type_of == "f32":
             return np.full(THREADS, ir.FloatAttr(value).value, np.float32)
+        if type_of.startswith("vector"):
+            kind = ir.VectorType(ir.DenseElementsAttr(value).type)
+            assert str(kind.element_type) == "f32"
+            return np.tile(np.array(ir.DenseFPElementsAttr(value)).reshape(1, -1), (THREADS, 1)).astype(np.float32)
         if type_of == "i1":
             return np.full(THREADS, ir.BoolAttr(value).value)
         number = ir.IntegerAttr(value).value
@@ -187,23 +292,28 @@ class Workgroup:
 
     @staticmethod
     def _places(buffer: np.ndarray, indices: list[np.ndarray], count: int, mask: np.ndarray):
-        for thread in np.nonzero(mask)[0]:
-            at = tuple(int(index[thread]) for index in indices)
-            inside = all(0 <= i < size for i, size in zip(at, buffer.shape, strict=True))
-            assert inside and at[-1] + count <= buffer.shape[-1], f"expected indices in {buffer.shape}, found {at}"
-            yield thread, (*at[:-1], slice(at[-1], at[-1] + count))
+        """The threads of `mask`, and an index of what each has there: `count` consecutive elements."""
+        threads = np.nonzero(mask)[0]
+        at = [index[threads] for index in indices]
+        for index, size, wide in zip(at, buffer.shape, [1] * (len(at) - 1) + [count], strict=True):
+            inside = (0 <= index) & (index + wide <= size)
+            assert inside.all(), f"expected indices in {buffer.shape}, found {[int(i[~inside][0]) for i in at]}"
+        return threads, (*(index[:, None] for index in at[:-1]), at[-1][:, None] + np.arange(count))
 
     def _load(self, op: ir.Operation, buffer: np.ndarray, indices: list[np.ndarray], mask: np.ndarray) -> np.ndarray:
         is_vector = op.name == "vector.load"
         count = ir.VectorType(op.results[0].type).shape[0] if is_vector else 1
         loaded = np.zeros((THREADS, count), buffer.dtype)
-        for thread, place in self._places(buffer, indices, count, mask):
-            loaded[thread] = buffer[place]
+        threads, places = self._places(buffer, indices, count, mask)
+        loaded[threads] = buffer[places]
+        self.shared.note(buffer, places, threads, is_store=False)
         return loaded if is_vector else loaded[:, 0].copy()
 
     def _store(self, value: np.ndarray, buffer: np.ndarray, indices: list[np.ndarray], mask: np.ndarray) -> None:
-        for thread, place in self._places(buffer, indices, value.shape[1] if value.ndim > 1 else 1, mask):
-            buffer[place] = value[thread]
+        values = value.reshape(THREADS, -1)
+        threads, places = self._places(buffer, indices, values.shape[1], mask)
+        buffer[places] = values[threads]
+        self.shared.note(buffer, places, threads, is_store=True)
 
     def _branch(self, op: ir.Operation, condition: np.ndarray, mask: np.ndarray) -> list[np.ndarray]:
         sides = []
@@ -228,3 +338,21 @@ class Workgroup:
             at = at + step
             taking = taking & (_signed(at) < _signed(end))
         return carried
+
+    def _while(self, op: ir.Operation, operands: list[np.ndarray], mask: np.ndarray) -> list[np.ndarray]:
+        before, after = (region.blocks[0] for region in op.regions)
+        carried, results = operands, [np.zeros_like(x) for x in operands]
+        taking, rounds = mask, 0
+        while taking.any():
+            for argument, value in zip(before.arguments, carried, strict=True):
+                self.values[argument] = value
+            condition, *passed = self._block(before, taking)
+            ends = taking & ~condition
+            results = [_where(ends, new, old) for new, old in zip(passed, results, strict=True)]
+            taking, rounds = taking & condition, rounds + 1
+            assert rounds < ROUNDS, "expected a wait that ends, found one that nobody ends"
+            if taking.any():
+                for argument, value in zip(after.arguments, passed, strict=True):
+                    self.values[argument] = value
+                carried = self._block(after, taking)
+        return results

@@ -89,6 +89,67 @@ def test_packed_layout_fills_the_last_block_with_zeros():
     assert out.sum() == 15
 
 
+@pytest.mark.parametrize("rows", [32, 37, 5])
+def test_packed_layout_in_the_order_of_wgmma(rows):
+    matrix = torch.randn(rows, 48).to(torch.bfloat16)
+    out = torch.full((-(-rows // 16) * 16 * 48,), 7.0, dtype=torch.bfloat16)
+    pack_matrix(matrix, 16, out, order="wgmma")
+    blocks = out.view(-1, 3, 2, 16, 4, 2)
+    for n in range(16 * len(blocks)):
+        for k in range(48):
+            found = blocks[n // 16, k // 16, k % 4 // 2, n % 16, k % 16 // 4, k % 2]
+            assert found == (matrix[n, k] if n < rows else 0)
+
+
+def ordered_manifest(**changes):
+    """A manifest whose one weight, 24 x 32, is stored in the order of wgmma."""
+    entry = {"names": ["q"], "offset": 0, "pack": 16, "shape": [32, 32], "dtype": "bf16", "order": "wgmma", **changes}
+    arenas = {"params": 4096, "state": 256, "work": 128, "input": 256, "output": 256}
+    return make_manifest(arenas=arenas, params=[entry])
+
+
+def test_params_in_the_order_of_wgmma():
+    manifest = package.check_manifest(ordered_manifest())
+    weight = torch.randn(24, 32).to(torch.bfloat16)
+    arena = torch.from_numpy(pack_params(manifest, {"q": weight})[:2048]).view(torch.bfloat16)
+    expected = torch.zeros(1024, dtype=torch.bfloat16)
+    pack_matrix(weight, 16, expected, order="wgmma")
+    assert torch.equal(arena, expected)
+    plain = pack_params(ordered_manifest(order=None), {"q": weight})
+    assert not torch.equal(arena, torch.from_numpy(plain[:2048]).view(torch.bfloat16))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"order": "mfma"}, "the order of the parameter q is not known: expected wgmma, found mfma"),
+        ({"order": 1}, "the order of the parameter q is not known: expected wgmma, found 1"),
+        *(
+            (
+                change,
+                "the parameter q is in the order of wgmma, but not bf16 packed by 16 columns of a depth that 16 divides",
+            )
+            for change in (
+                {"shape": [32, 24]},
+                {"pack": 8},
+                {"pack": 0},
+                {"group": 8},
+                {"dtype": "f32", "shape": [16, 16]},
+            )
+        ),
+    ],
+)
+def test_orders_that_no_kernel_reads(change, message):
+    with pytest.raises(FleetError, match=f"the manifest is not valid: {message}"):
+        package.check_manifest(ordered_manifest(**change))
+
+
+def test_programs_whose_weights_are_in_different_orders_share_none():
+    ordered = Executable(ordered_manifest(), b"code")
+    assert ordered.shares_params(Executable(ordered_manifest(), b"code"))
+    assert not ordered.shares_params(Executable(ordered_manifest(order=None), b"code"))
+
+
 def test_params_are_joined_packed_and_placed():
     weights = make_weights()
     arena = pack_params(make_manifest(), weights)

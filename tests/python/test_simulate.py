@@ -360,6 +360,53 @@ def test_bytes_of_a_schedule() -> None:
     assert none["hbm_read"] > read["hbm_read"]
 
 
+def two_key_heads(target: str, rows: int, *, layers: int, context: int) -> str:
+    """The schedule of a step of a Qwen3 with 4 query heads and 2 key heads of 32."""
+    import torch
+    from transformers import Qwen3Config
+
+    from fleet_mlir import compiler
+    from fleet_mlir.importer import import_step
+
+    config = Qwen3Config(
+        hidden_size=64, intermediate_size=128, num_hidden_layers=layers, num_attention_heads=4, num_key_value_heads=2,
+        head_dim=32, vocab_size=256, max_position_embeddings=context,
+    )  # fmt: skip
+    raw = import_step(config, dtype=torch.bfloat16, tokens=rows, slots=rows, context=context, out_rows=rows)
+    phases = compiler.PHASES[: compiler.PHASES.index("schedule") + 1]
+    return compiler.run_phases(raw, phases, target)[0]
+
+
+@pytest.mark.parametrize(("rows", "groups"), [(8, 1), (16, 2), (33, 4)])
+def test_caches_of_dealt_rows_are_read_once(rows: int, groups: int) -> None:
+    """Of 2 layers with 2 key heads of 32, whatever row group of attention a row is of."""
+    text = two_key_heads("sm_90a", rows, layers=2, context=512)
+    assert re.findall(r"row_groups = (\d+)", text)[:1] == ([str(groups)] if groups > 1 else [])
+    long, short = (sim.simulate(text, context=context)["bytes"] for context in (512, 100))
+    position = 2 * 2 * 2 * 32 * 2
+    for what in ("compulsory", "hbm_read", "l2_requested"):
+        assert long[what] - short[what] == rows * 412 * position, what
+
+
+@pytest.mark.parametrize(("target", "rows", "rounds"), [("sm_90a", 1, 2), ("sm_90a", 2, 4), ("sm_90a", 4, 8), ("gfx950", 4, 0)])
+def test_attention_of_few_rows_goes_in_rounds(target: str, rows: int, rounds: int) -> None:
+    """A row has 8 warps, or its share of them, each of which takes 16 positions of the part in a round; on NVIDIA chips alone."""
+    text = two_key_heads(target, rows, layers=2, context=4096)
+    quick, slow = (sim.simulate(text, parameters={"few_positions_ns": ns})["step_us"] for ns in (0, 100_000))
+    assert not rounds or "parts = 16 : i64" in text
+    assert slow - quick == pytest.approx(2 * rounds * 100, abs=1)
+
+
+@pytest.mark.parametrize(("rows", "parameter"), [(16, "positions_ns"), (24, "copied_positions_ns")])
+def test_attention_of_many_rows_is_copied_beyond_16(rows: int, parameter: str) -> None:
+    """One cost of a round applies and the other does not: rounds of up to 16 rows are loaded to registers."""
+    text = two_key_heads("sm_90a", rows, layers=1, context=512)
+    base = sim.simulate(text)["step_us"]
+    for name in ("positions_ns", "copied_positions_ns"):
+        slow = sim.simulate(text, parameters={name: 100_000})["step_us"]
+        assert (slow > base + 90) if name == parameter else slow == base, name
+
+
 def test_steps_of_a_model_that_fits(small: str) -> None:
     """With a memory side cache that holds all, the second step reads nothing from HBM."""
     once, twice = (sim.simulate(small, steps=steps)["bytes"] for steps in (1, 2))

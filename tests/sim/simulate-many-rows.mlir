@@ -5,6 +5,10 @@
 // RUN: sed -e 's/16x512xbf16/16x512xf32/g' %s | fleet-sim --json - | FileCheck %s --check-prefix=WIDE
 // RUN: fleet-sim --parameter=together_ns=100000 %s | FileCheck %s --check-prefix=SLOW
 // RUN: sed -e 's/nvvm/rocdl/' %s | fleet-sim --parameter=together_ns=100000 - | FileCheck %s --check-prefix=FAST
+// RUN: fleet-sim --parameter=warpgroup_slot_ns=100000 %s | FileCheck %s --check-prefix=FAST
+// RUN: sed -e 's/16x512x/64x512x/g' -e 's/16x128x/64x128x/g' -e 's/16x16x/64x16x/g' -e 's/\[16, 16\]/[64, 16]/' %s > %t.64
+// RUN: fleet-sim --parameter=warpgroup_slot_ns=100000 %t.64 | FileCheck %s --check-prefix=GROUPS
+// RUN: fleet-sim --parameter=together_ns=100000 %t.64 | FileCheck %s --check-prefix=ENDS
 
 // 8 tiles of weights of 16384 bytes are 131072 bytes, the left side is 16384, for each of 2 workers.
 // Each has 4 tiles, which fit in one pass.
@@ -18,6 +22,9 @@
 
 // SLOW: step {{4[0-9][0-9]\.}}
 // FAST: step {{[0-9][0-9]?\.}}
+// 64 rows have warpgroups, two turns of them: a worker's 8 slots take the time of 4, and all its tiles end at once, in two blocks of rows.
+// GROUPS: compute 4{{[0-9][0-9]\.}}
+// ENDS: compute 2{{[0-9][0-9]\.}}
 
 #id = affine_map<(d0, d1) -> (d0, d1)>
 module attributes {fleet.phase = "schedule", fleet.layers = 1 : i64,

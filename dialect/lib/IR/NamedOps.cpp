@@ -138,9 +138,16 @@ LogicalResult AttentionPartialOp::verify() {
   if (std::optional<int64_t> block = getDealt(); block && *block < 1)
     return emitOpError("expected blocks of at least 1 position to be dealt, found ") << *block;
   ArrayRef<int64_t> q = shapeOf(getInputs()[0]), k = shapeOf(getInputs()[1]);
+  int64_t rowGroups = getRowGroups();
+  if (rowGroups < 1 || rowGroups > q[0])
+    return emitOpError("expected 1 to ") << q[0] << " row groups of " << q[0] << " rows, found " << rowGroups;
   // A tile is one part of one head.
   if (getPart() && k[1] != 1)
     return emitOpError("expected 1 kv head of a tile, found ") << k[1];
+  bool namesRows = getPart() && rowGroups > 1;
+  if (static_cast<bool>(getRowGroup()) != namesRows)
+    return emitOpError(namesRows ? "expected a tile that names its row group, found none"
+                                 : "expected no row group where rows are not dealt, or of no tile, found one");
   int64_t tiles = getPart() ? 1 : k[1] * getParts();
   if (!cast<ShapedType>(getOutputs()[0].getType()).getElementType().isF32())
     return emitOpError("expected an output of f32, found ") << getOutputs()[0].getType();
@@ -283,6 +290,11 @@ static SmallVector<Range> iterationDomain(OpTy op, OpBuilder &b) {
 /// Key/value heads of what is merged.
 static int64_t keyHeads(AttentionMergeOp op) { return shapeOf(op.getInputs()[0])[0] / op.getParts(); }
 
+static SmallVector<Range> iterationDomain(AttentionPartialOp op, OpBuilder &b) {
+  int64_t tiles = shapeOf(op.getOutputs()[0])[0] * op.getRowGroups();
+  return {{b.getIndexAttr(0), b.getIndexAttr(tiles), b.getIndexAttr(1)}};
+}
+
 static SmallVector<Range> iterationDomain(AttentionMergeOp op, OpBuilder &b) {
   ArrayRef<int64_t> shape = shapeOf(op.getOutputs()[0]);
   int64_t tiles = isMergedByRows(op) ? shape[0] * keyHeads(op) : shape[1];
@@ -356,16 +368,39 @@ static FailureOr<TilingResult> tile(OpTy op, OpBuilder &b, ArrayRef<OpFoldResult
   return TilingResult{{tiled}, SmallVector<Value>(tiled->getResults()), slices};
 }
 
-/// Tile `i` of the first dimension is part i mod parts of key/value head i / parts.
+namespace {
+/// What tile `i` is: part i mod parts of row group i / parts mod groups (none where there
+/// is one) of key/value head i / (parts * groups); `at` is where the result has it.
+struct PartialTile {
+  Value head, part, rowGroup, at;
+
+  PartialTile(AttentionPartialOp op, OpBuilder &b, OpFoldResult tile) {
+    Location loc = op.getLoc();
+    at = getValueOrCreateConstantIndexOp(b, loc, tile);
+    Value parts = arith::ConstantIndexOp::create(b, loc, op.getParts());
+    int64_t groups = op.getRowGroups();
+    if (groups == 1) {
+      head = arith::DivUIOp::create(b, loc, at, parts);
+      part = arith::RemUIOp::create(b, loc, at, parts);
+      return;
+    }
+    Value tiles = arith::ConstantIndexOp::create(b, loc, op.getParts() * groups);
+    head = arith::DivUIOp::create(b, loc, at, tiles);
+    Value inHead = arith::RemUIOp::create(b, loc, at, tiles);
+    rowGroup = arith::DivUIOp::create(b, loc, inHead, parts);
+    part = arith::RemUIOp::create(b, loc, inHead, parts);
+    at = arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, head, parts), part);
+  }
+};
+} // namespace
+
 static FailureOr<TilingResult> tile(AttentionPartialOp op, OpBuilder &b, ArrayRef<OpFoldResult> offsets,
                                     ArrayRef<OpFoldResult> sizes) {
   Location loc = op.getLoc();
   if (op.getPart() || getConstantIntValue(sizes[0]) != 1)
     return op.emitOpError("expected tiles of one part of one head");
-  Value at = getValueOrCreateConstantIndexOp(b, loc, offsets[0]);
-  Value parts = arith::ConstantIndexOp::create(b, loc, op.getParts());
-  Value head = arith::DivUIOp::create(b, loc, at, parts);
-  Value part = arith::RemUIOp::create(b, loc, at, parts);
+  PartialTile place(op, b, offsets[0]);
+  Value head = place.head;
   int64_t group = shapeOf(op.getInputs()[0])[1] / shapeOf(op.getInputs()[1])[1];
   Value queries = arith::MulIOp::create(b, loc, head, arith::ConstantIndexOp::create(b, loc, group));
   SmallVector<Value> inputs;
@@ -379,13 +414,13 @@ static FailureOr<TilingResult> tile(AttentionPartialOp op, OpBuilder &b, ArrayRe
     }
     inputs.push_back(value);
   }
-  Value out = slice(b, loc, op.getOutputs()[0], {{0, at, b.getIndexAttr(1)}});
+  Value out = slice(b, loc, op.getOutputs()[0], {{0, place.at, b.getIndexAttr(1)}});
   slices.push_back(out.getDefiningOp());
   SmallVector<Type> types;
   if (isa<RankedTensorType>(out.getType()))
     types.push_back(out.getType());
-  auto tiled = AttentionPartialOp::create(b, loc, types, inputs, part, out, op.getScaleAttr(), op.getPartsAttr(),
-                                          op.getDealtAttr());
+  auto tiled = AttentionPartialOp::create(b, loc, types, inputs, place.part, place.rowGroup, out, op.getScaleAttr(),
+                                          op.getPartsAttr(), op.getDealtAttr(), op.getRowGroupsAttr());
   return TilingResult{{tiled}, SmallVector<Value>(tiled->getResults()), slices};
 }
 
@@ -411,7 +446,7 @@ static FailureOr<TilingResult> tile(ArgmaxPartialOp op, OpBuilder &b, ArrayRef<O
                       SmallVector<Operation *>{input.getDefiningOp(), out.getDefiningOp()}};
 }
 
-/// The row and the key/value head of a tile. Heads one after the other: those of a
+/// The (first) row and the key/value head of a tile. Heads one after the other: those of a
 /// chiplet are a range of tiles.
 static std::pair<Value, Value> rowAndHead(AttentionMergeOp op, OpBuilder &b, OpFoldResult tile) {
   Location loc = op.getLoc();
@@ -422,20 +457,22 @@ static std::pair<Value, Value> rowAndHead(AttentionMergeOp op, OpBuilder &b, OpF
 }
 
 /// A tile takes whole groups of query heads, or some of one group, and all parts
-/// of their key/value heads; of many rows one group of one row.
+/// of their key/value heads; of many rows one group of one row, or of several that follow each other.
 static FailureOr<TilingResult> tile(AttentionMergeOp op, OpBuilder &b, ArrayRef<OpFoldResult> offsets,
                                     ArrayRef<OpFoldResult> sizes) {
   Location loc = op.getLoc();
   int64_t group = shapeOf(op.getInputs()[0])[2], parts = op.getParts();
   Value input, out;
   if (isMergedByRows(op)) {
-    if (getConstantIntValue(sizes[0]) != 1)
-      return op.emitOpError("expected tiles of one row and one key/value head");
+    auto count = getConstantIntValue(sizes[0]);
+    int64_t rows = shapeOf(op.getOutputs()[0])[0];
+    if (!count || rows % *count)
+      return op.emitOpError("expected tiles of one key/value head and of a number of rows that divides ") << rows;
     auto [row, head] = rowAndHead(op, b, offsets[0]);
     Value first = arith::MulIOp::create(b, loc, head, arith::ConstantIndexOp::create(b, loc, parts));
     Value query = arith::MulIOp::create(b, loc, head, arith::ConstantIndexOp::create(b, loc, group));
-    input = slice(b, loc, op.getInputs()[0], {{0, first, b.getIndexAttr(parts)}, {1, row, b.getIndexAttr(1)}});
-    out = slice(b, loc, op.getOutputs()[0], {{0, row, b.getIndexAttr(1)}, {1, query, b.getIndexAttr(group)}});
+    input = slice(b, loc, op.getInputs()[0], {{0, first, b.getIndexAttr(parts)}, {1, row, sizes[0]}});
+    out = slice(b, loc, op.getOutputs()[0], {{0, row, sizes[0]}, {1, query, b.getIndexAttr(group)}});
   } else {
     auto size = getConstantIntValue(sizes[0]);
     if (!size || (*size % group && group % *size))
@@ -476,6 +513,17 @@ static LogicalResult resultPosition(OpTy op, OpBuilder &b, ArrayRef<OpFoldResult
   return success();
 }
 
+static LogicalResult resultPosition(AttentionPartialOp op, OpBuilder &b, ArrayRef<OpFoldResult> offsets,
+                                    ArrayRef<OpFoldResult> sizes, SmallVectorImpl<OpFoldResult> &resultOffsets,
+                                    SmallVectorImpl<OpFoldResult> &resultSizes) {
+  ArrayRef<int64_t> shape = shapeOf(op.getOutputs()[0]);
+  resultOffsets.assign(shape.size(), b.getIndexAttr(0));
+  resultSizes = getAsIndexOpFoldResult(b.getContext(), shape);
+  resultOffsets[0] = op.getRowGroups() == 1 ? offsets[0] : OpFoldResult(PartialTile(op, b, offsets[0]).at);
+  resultSizes[0] = sizes[0];
+  return success();
+}
+
 static LogicalResult resultPosition(AttentionMergeOp op, OpBuilder &b, ArrayRef<OpFoldResult> offsets,
                                     ArrayRef<OpFoldResult> sizes, SmallVectorImpl<OpFoldResult> &resultOffsets,
                                     SmallVectorImpl<OpFoldResult> &resultSizes) {
@@ -489,7 +537,7 @@ static LogicalResult resultPosition(AttentionMergeOp op, OpBuilder &b, ArrayRef<
   auto [row, head] = rowAndHead(op, b, offsets[0]);
   int64_t group = shape[1] / keyHeads(op);
   Value query = arith::MulIOp::create(b, op.getLoc(), head, arith::ConstantIndexOp::create(b, op.getLoc(), group));
-  resultOffsets[0] = row, resultSizes[0] = b.getIndexAttr(1);
+  resultOffsets[0] = row, resultSizes[0] = sizes[0];
   resultOffsets[1] = query, resultSizes[1] = b.getIndexAttr(group);
   return success();
 }
@@ -500,6 +548,9 @@ static FailureOr<TilingResult> tileFromResult(OpTy op, OpBuilder &b, ArrayRef<Op
   ArrayRef<int64_t> shape = shapeOf(op.getOutputs()[0]);
   if constexpr (std::is_same_v<OpTy, AttentionMergeOp>)
     if (isMergedByRows(op))
+      return failure();
+  if constexpr (std::is_same_v<OpTy, AttentionPartialOp>)
+    if (op.getRowGroups() != 1)
       return failure();
   SmallVector<unsigned> dims = tiledDims(op);
   SmallVector<OpFoldResult> tileOffsets, tileSizes;

@@ -19,6 +19,8 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Interfaces/ViewLikeInterface.h"
 
+#include "llvm/ADT/SetVector.h"
+
 using namespace mlir;
 using namespace mlir::fleet;
 using namespace mlir::fleet::sim;
@@ -123,7 +125,8 @@ struct Follower {
 
   LogicalResult follow(Operation *op);
   LogicalResult followView(ViewLikeOpInterface view);
-  void followAttention(ValueRange inputs, Value out, std::optional<int64_t> part, int64_t parts, int64_t block);
+  void followAttention(ValueRange inputs, Value out, std::optional<int64_t> part, int64_t parts, int64_t block,
+                       int64_t rowGroup = 0, int64_t rowGroups = 1);
   void followLinalg(linalg::LinalgOp op);
   bool followArithmetic(Operation *op);
 };
@@ -196,11 +199,9 @@ LogicalResult Follower::followView(ViewLikeOpInterface op) {
 
 /// Reads `context` positions of the caches for each row, each slot once.
 /// Part `part` (all if there is none) of `parts`, to which the context is dealt in blocks of
-/// `block` positions, or is cut into ranges if that is 0.
-void Follower::followAttention(ValueRange inputs, Value out, std::optional<int64_t> part, int64_t parts,
-                               int64_t block) {
-  for (Value input : inputs.take_front(5))
-    access(input, false);
+/// `block` positions, or is cut into ranges if that is 0; of the rows those of `rowGroup` of `rowGroups`.
+void Follower::followAttention(ValueRange inputs, Value out, std::optional<int64_t> part, int64_t parts, int64_t block,
+                               int64_t rowGroup, int64_t rowGroups) {
   auto query = cast<MemRefType>(inputs[0].getType());
   auto cache = cast<MemRefType>(inputs[5].getType());
   int64_t tokens = query.getDimSize(0), slots = cache.getDimSize(0), heads = cache.getDimSize(1);
@@ -209,6 +210,23 @@ void Follower::followAttention(ValueRange inputs, Value out, std::optional<int64
   // Rows beyond the slots are further rows of the same requests.
   int64_t used = std::min(tokens, slots), each = (tokens + used - 1) / used;
   int64_t size = (positions + parts - 1) / parts, total = 0;
+  llvm::SmallSetVector<int64_t, 16> ownSlots;
+  for (int64_t row = rowGroup; row < tokens; row += rowGroups)
+    ownSlots.insert(row % used);
+  // Of queries, keys, values and what is written only the rows of the group.
+  auto accessRows = [&](Value value, unsigned dim, bool writes) {
+    if (rowGroups == 1)
+      return access(value, writes);
+    SmallVector<int64_t> at(cast<MemRefType>(value.getType()).getRank(), 0), shape;
+    llvm::append_range(shape, cast<MemRefType>(value.getType()).getShape());
+    shape[dim] = 1;
+    for (at[dim] = rowGroup; at[dim] < tokens; at[dim] += rowGroups)
+      access(value, writes, false, at, shape);
+  };
+  for (Value input : inputs.take_front(3))
+    accessRows(input, 0, false);
+  for (Value input : inputs.slice(3, 2))
+    access(input, false);
   auto followRange = [&](int64_t slot, int64_t begin, int64_t end) {
     int64_t read = std::max<int64_t>(0, end - begin);
     int64_t stored = std::max<int64_t>(0, std::min(end, length) - std::max(begin, length - each));
@@ -220,7 +238,7 @@ void Follower::followAttention(ValueRange inputs, Value out, std::optional<int64
     }
     total += read;
   };
-  for (int64_t slot = 0; slot < used; ++slot) {
+  for (int64_t slot : ownSlots) {
     if (part && block) {
       for (int64_t at = *part * block; at < length; at += parts * block)
         followRange(slot, at, std::min(length, at + block));
@@ -229,13 +247,14 @@ void Follower::followAttention(ValueRange inputs, Value out, std::optional<int64
     int64_t begin = part ? *part * size : 0;
     followRange(slot, begin, std::min(length, part ? begin + size : positions));
   }
-  access(out, true);
+  accessRows(out, 1, true);
   // Of a row, on average.
-  int64_t read = (total + used - 1) / used;
-  double scores = static_cast<double>(tokens) * query.getDimSize(1) * read;
+  int64_t ownRows = llvm::divideCeil(tokens - rowGroup, rowGroups);
+  int64_t read = llvm::divideCeil(total, static_cast<int64_t>(ownSlots.size()));
+  double scores = static_cast<double>(ownRows) * query.getDimSize(1) * read;
   work->vectorOps += scores * (2.0 * depth + 8); // two products and an exponential
   work->reductions += 3;
-  work->attentionRows = tokens;
+  work->attentionRows = ownRows;
   work->attentionPositions = read;
 }
 
@@ -310,8 +329,15 @@ LogicalResult Follower::follow(Operation *op) {
       if (failed(part))
         return failure();
     }
+    FailureOr<int64_t> rowGroup = 0;
+    if (attention.getRowGroup()) {
+      rowGroup = number(op, attention.getRowGroup());
+      if (failed(rowGroup))
+        return failure();
+    }
     followAttention(attention.getInputs(), attention.getOutputs()[0], *part, attention.getParts(),
-                    attention.getDealt().value_or(0));
+                    attention.getDealt().value_or(0), *rowGroup,
+                    attention.getRowGroup() ? attention.getRowGroups() : 1);
     return success();
   }
   if (auto gather = dyn_cast<GatherOp>(op)) {

@@ -295,21 +295,26 @@ static void planRounds(Schedule &s) {
     Rounds &rounds = body.rounds;
     const Work &work = body.tiles.front();
     if (auto c = togetherOf(body); c && mostRows > nv::kFewRows && groups) {
-      int64_t own = nv::groupsOf(*groups, isWide, c->isWide);
-      int64_t turns = nv::kWaves / own, chunks = llvm::divideCeil(c->k, nv::kDeep);
-      rounds.together = nv::tilesTogether(c->m, work.contractions.size(), own, tiles, c->isWide);
+      int64_t turns = nv::kWaves / *groups, chunks = llvm::divideCeil(c->k, nv::kDeep);
+      rounds.together = nv::tilesTogether(c->m, work.contractions.size(), *groups, tiles, c->isWide);
       rounds.count = chunks;
       rounds.turns = turns;
-      rounds.ahead = nv::loadsAhead(nv::blocksOf(c->m, own), chunks, turns, c->isWide) ? 1 : 0;
-      rounds.readers = own;
-    } else if (work.attentionRows >= kManyRows) {
-      // Each warp takes rows of its own, one after the other.
+      rounds.ahead = nv::loadsAhead(nv::blocksOf(c->m, *groups), chunks, *groups, c->isWide) ? 1 : 0;
+      rounds.readers = *groups;
+      rounds.blocks = nv::hasWarpgroups(*groups) ? nv::blocksOf(c->m, *groups) : 0;
+    } else if (work.attentionRows) {
       int64_t positions = 0;
-      rounds.rows = llvm::divideCeil(work.attentionRows, nv::kWaves);
       for (const Work &tile : body.tiles)
         positions = std::max(positions, tile.attentionPositions);
-      rounds.turns = std::min(nv::kWaves, work.attentionRows);
-      rounds.count = rounds.turns * rounds.rows * std::max<int64_t>(1, llvm::divideCeil(positions, nv::kPositions));
+      // Each warp takes rows of its own, one after the other; of few rows several take the positions of one in turn.
+      bool isMany = work.attentionRows >= kManyRows;
+      int64_t members = isMany ? 1 : std::max<int64_t>(1, nv::kWaves / llvm::PowerOf2Ceil(work.attentionRows));
+      rounds.rows = llvm::divideCeil(work.attentionRows, nv::kWaves);
+      rounds.turns = isMany ? std::min(nv::kWaves, work.attentionRows) : nv::kWaves;
+      int64_t own = std::max<int64_t>(1, llvm::divideCeil(positions, members * nv::kPositions));
+      rounds.count = rounds.turns * rounds.rows * own;
+      rounds.ofFewRows = !isMany;
+      rounds.isCopied = isMany && s.rows > nv::kMostLoaded;
     }
   }
 }

@@ -13,6 +13,8 @@
 
 #include "Pipes.h"
 
+#include "fleet/Conversion/ManyRows.h"
+
 #include "llvm/ADT/STLExtras.h"
 
 #include <cmath>
@@ -130,7 +132,7 @@ private:
   const Rounds &roundsOf(const Worker &w) const { return s.bodies[s.tasks[entry(w).task].body].rounds; }
   bool useRound(uint32_t worker, int64_t done, int64_t of);
   void store(uint32_t worker, const Work &work, uint32_t part, uint32_t parts);
-  double costOf(const Work &work, uint32_t part, uint32_t parts, int64_t readers = 1) const;
+  double costOf(const Work &work, uint32_t part, uint32_t parts, const Rounds &rounds = {}) const;
   /// Whether weights are fetched before the entry that uses them runs.
   bool fetchesAhead() const { return o.prefetch && !o.deal.isDynamic; }
   /// Whether `access` of a tile comes through the ring.
@@ -213,7 +215,7 @@ static std::pair<int64_t, int64_t> runsOf(const Access &access, uint32_t part, u
   return {access.count * part / parts, access.count * (part + 1) / parts};
 }
 
-double Engine::costOf(const Work &work, uint32_t part, uint32_t parts, int64_t readers) const {
+double Engine::costOf(const Work &work, uint32_t part, uint32_t parts, const Rounds &rounds) const {
   double matrix = 0;
   for (const Contraction &c : work.contractions) {
     int64_t m = parts == 1 ? c.m : std::clamp<int64_t>(c.m - part * o.deal.rowTile, 0, o.deal.rowTile);
@@ -221,7 +223,10 @@ double Engine::costOf(const Work &work, uint32_t part, uint32_t parts, int64_t r
     matrix += 2.0 * padded * c.n * c.k / p.matrixGflops;
     result.flops += 2.0 * m * c.n * c.k;
   }
-  double lds = p.ldsGbs > 0 ? readers * work.weightBytes / p.ldsGbs : 0;
+  double lds = p.ldsGbs > 0 ? rounds.readers * work.weightBytes / p.ldsGbs : 0;
+  // The turns' warpgroups have slots of their own, and take them at the same time.
+  if (rounds.blocks)
+    lds = double(work.weightBytes) / nv::kSlot / rounds.turns * p.warpgroupSlotNs;
   double share = parts == 1 ? 1 : 1.0 / parts;
   return std::max(matrix, lds) + work.vectorOps * share / p.vectorGops + work.reductions * p.reductionNs;
 }
@@ -297,7 +302,10 @@ void Engine::askRound(uint32_t worker, double now) {
   for (int level = 0; level < kLevels; ++level)
     chunk.left[level] = w.roundBytes[level] * (w.asked + 1) / w.rounds - w.roundBytes[level] * w.asked / w.rounds;
   ++w.asked;
-  chunk.ready = now + latencyOf(chunk.left) + (w.ringBytes ? p.roundNs : p.positionsNs);
+  const Rounds &rounds = roundsOf(w);
+  double ofPositions = rounds.ofFewRows ? p.fewPositionsNs : rounds.isCopied ? p.copiedPositionsNs : p.positionsNs;
+  double ofChunk = rounds.blocks ? 0 : p.roundNs; // part of what a warpgroup's slot costs
+  chunk.ready = now + latencyOf(chunk.left) + (w.ringBytes ? ofChunk : ofPositions);
   enqueue(2 * worker + 1, chunk, now);
 }
 
@@ -485,7 +493,7 @@ void Engine::step(uint32_t worker, double now) {
     for (uint32_t i = 0; i < w.pieces; ++i) {
       const Work &work = tileOf(cuOf(w), w.piece + i);
       w.ringBytes += ringBytesOf(work, task);
-      w.cost += costOf(work, part, task.rowParts, goesInRounds ? rounds.readers : 1);
+      w.cost += costOf(work, part, task.rowParts, goesInRounds ? rounds : Rounds());
     }
     w.weightsLeft = w.ringBytes;
     w.chain = w.demandBegan = w.demandEnd = now;
@@ -603,7 +611,9 @@ void Engine::advance(uint32_t worker, double now) {
   double last = added + p.tileNs;
   if (w.rounds) {
     bool isOfTiles = w.ringBytes > 0;
-    last = added + w.ownReads + (isOfTiles ? w.pieces * p.togetherNs : roundsOf(w).rows * p.rowNs);
+    // Warpgroups add the sums of all their tiles at once, block after block of rows.
+    int64_t ends = roundsOf(w).blocks ? roundsOf(w).blocks : w.pieces;
+    last = added + w.ownReads + (isOfTiles ? ends * p.togetherNs : roundsOf(w).rows * p.rowNs);
   }
   at(std::max(now, end) + last, Kind::Step, worker);
 }

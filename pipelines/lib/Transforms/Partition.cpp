@@ -24,15 +24,26 @@ PartitionAttr fleet::getDefaultPartition(func::FuncOp body, TargetAttr target) {
     return PartitionAttr::get(context, PartitionKind::Heads, heads,
                               shape[1] / heads, 1);
   }
-  if (isa_and_present<AttentionPartialOp, ArgmaxPartialOp>(root.getDefiningOp()))
+  if (auto partial = root.getDefiningOp<AttentionPartialOp>())
+    return PartitionAttr::get(context, PartitionKind::Heads,
+                              shape[0] * partial.getRowGroups(), 1, 1);
+  if (root.getDefiningOp<ArgmaxPartialOp>())
     return PartitionAttr::get(context, PartitionKind::Heads, shape[0], 1, 1);
   if (auto merge = root.getDefiningOp<AttentionMergeOp>()) {
     int64_t group =
                 cast<ShapedType>(merge.getInputs()[0].getType()).getDimSize(2),
             heads = shape[1] / group;
-    if (shape[0] >= kManyRows)
-      return PartitionAttr::get(context, PartitionKind::Heads, shape[0] * heads,
-                                1, 1);
+    if (shape[0] >= kManyRows) {
+      // Rows of a head together, as many as leave no worker a second tile: a
+      // tile of one row has work for a quarter of a worker's threads.
+      int64_t size = 1;
+      if (target.getBackend() == Backend::NVVM && target.getChiplets() == 1)
+        while (size < shape[0] &&
+               (shape[0] % size || shape[0] / size * heads > target.getWorkers()))
+          ++size;
+      return PartitionAttr::get(context, PartitionKind::Heads,
+                                shape[0] / size * heads, size, 1);
+    }
     // The workers of a chiplet share the query heads of its groups: all of them
     // wait for the merge. One die keeps the tiles that were measured.
     int64_t size = target.getChiplets() > 1 ? 1 : group;
@@ -41,8 +52,14 @@ PartitionAttr fleet::getDefaultPartition(func::FuncOp body, TargetAttr target) {
   }
   if (target.getBackend() != Backend::LLVM && shape.size() >= 2 &&
       shape[0] >= kManyRows) {
-    // Queries and keys of many rows: heads apart; of another op that is a task
-    // of its own: rows.
+    // Queries and keys of many rows: heads apart, or rows, if there are as many
+    // and no die wants its heads: a row's heads have one angle. (8 rows keep the
+    // tiles that were measured.) Of another op that is a task of its own: rows.
+    bool isByRows = target.getBackend() == Backend::NVVM &&
+                    target.getChiplets() == 1 && shape[0] > kManyRows &&
+                    shape[0] >= shape[1];
+    if (root.getDefiningOp<RopeOp>() && isByRows)
+      return PartitionAttr::get(context, PartitionKind::Heads, shape[0], 1, 1);
     if (root.getDefiningOp<RopeOp>())
       return PartitionAttr::get(context, PartitionKind::Columns, shape[1], 1,
                                 1);

@@ -27,11 +27,26 @@ constexpr int64_t kPositionsAtOnce = 16;
 /// What twice as many parts must save of the time: less is within the model's error.
 constexpr double kWorthwhile = 0.05;
 
-/// How many parts of the context each key/value head has, a part for each worker at
+/// Where rows are dealt to workers as well a row's positions are still read by so many: a row much
+/// longer than the others would else keep the step.
+constexpr int64_t kFewestParts = 4;
+
+/// How many groups rows are dealt to, on NVIDIA chips: a worker's warps have a row each, and more
+/// groups make for fewer parts, which are written and merged.
+int64_t chooseRowGroups(TargetAttr target, int64_t heads, int64_t rows) {
+  int64_t groups = 1;
+  if (target.getBackend() == Backend::NVVM && target.getChiplets() == 1)
+    while (2 * groups * nv::kWaves <= rows && 2 * groups * kFewestParts * heads <= target.getWorkers())
+      groups *= 2;
+  return groups;
+}
+
+/// How many parts of the context each key/value head has, a part for each of `workers` at
 /// most. Where a chiplet's workers share the merge, by query heads, there may be more
 /// of them: as many as cost least.
-int64_t chooseParts(TargetAttr target, int64_t heads, int64_t rows, int64_t group, int64_t size, int64_t context) {
-  int64_t workers = target.getChiplets() * target.getWorkers(), parts = 1;
+int64_t chooseParts(TargetAttr target, int64_t workers, int64_t heads, int64_t rows, int64_t group, int64_t size,
+                    int64_t context) {
+  int64_t parts = 1;
   while (parts < kMostParts && 2 * parts * heads <= workers && context >= 2 * parts * kLeastPositions)
     parts *= 2;
   if (parts == 1 || target.getChiplets() == 1)
@@ -60,9 +75,10 @@ struct SplitAttention : impl::SplitAttentionBase<SplitAttention> {
       auto cache = cast<ShapedType>(op.getInputs()[5].getType());
       if (!result)
         continue;
-      int64_t heads = keys.getDimSize(1);
-      int64_t parts = chooseParts(target, heads, result.getDimSize(0), result.getDimSize(1) / heads,
-                                  result.getDimSize(2), cache.getDimSize(2));
+      int64_t heads = keys.getDimSize(1), workers = target.getChiplets() * target.getWorkers();
+      int64_t rowGroups = chooseRowGroups(target, heads, result.getDimSize(0));
+      int64_t parts = chooseParts(target, workers / rowGroups, heads, result.getDimSize(0),
+                                  result.getDimSize(1) / heads, result.getDimSize(2), cache.getDimSize(2));
       if (parts == 1)
         continue;
       OpBuilder b(op);
@@ -76,8 +92,8 @@ struct SplitAttention : impl::SplitAttentionBase<SplitAttention> {
       // ahead.)
       bool isDealt = target.getBackend() == Backend::NVVM && result.getDimSize(0) >= kManyRows;
       IntegerAttr dealt = isDealt ? b.getI64IntegerAttr(nv::kPositions) : IntegerAttr();
-      auto partial = AttentionPartialOp::create(b, loc, TypeRange(type), op.getInputs(), Value(), empty,
-                                                op.getScaleAttr(), count, dealt);
+      auto partial = AttentionPartialOp::create(b, loc, TypeRange(type), op.getInputs(), Value(), Value(), empty,
+                                                op.getScaleAttr(), count, dealt, b.getI64IntegerAttr(rowGroups));
       auto merge = AttentionMergeOp::create(b, loc, TypeRange(result), partial->getResults(), op.getOutputs(), count);
       op->replaceAllUsesWith(merge);
       op.erase();

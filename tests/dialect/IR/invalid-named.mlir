@@ -425,6 +425,46 @@ func.func @partial_negative_parts(%q: memref<1x4x8xf32>, %k: memref<1x2x8xf32>, 
 
 // -----
 
+func.func @partial_no_row_groups(%i: index, %q: memref<2x4x8xf32>, %k: memref<2x2x8xf32>, %v: memref<2x2x8xf32>, %s: memref<2xi32>, %p: memref<2xi32>, %c: memref<1x2x16x8xf32>, %d: memref<1x2x16x8xf32>, %o: memref<8x2x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected 1 to 2 row groups of 2 rows, found 0}}
+  fleet.attention_partial ins(%q, %k, %v, %s, %p, %c, %d : memref<2x4x8xf32>, memref<2x2x8xf32>, memref<2x2x8xf32>, memref<2xi32>, memref<2xi32>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%o : memref<8x2x2x12xf32>) {parts = 4 : i64, row_groups = 0 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_more_row_groups_than_rows(%i: index, %q: memref<2x4x8xf32>, %k: memref<2x2x8xf32>, %v: memref<2x2x8xf32>, %s: memref<2xi32>, %p: memref<2xi32>, %c: memref<1x2x16x8xf32>, %d: memref<1x2x16x8xf32>, %o: memref<8x2x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected 1 to 2 row groups of 2 rows, found 3}}
+  fleet.attention_partial ins(%q, %k, %v, %s, %p, %c, %d : memref<2x4x8xf32>, memref<2x2x8xf32>, memref<2x2x8xf32>, memref<2xi32>, memref<2xi32>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%o : memref<8x2x2x12xf32>) {parts = 4 : i64, row_groups = 3 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_tile_of_no_row_group(%i: index, %q: memref<2x2x8xf32>, %k: memref<2x1x8xf32>, %v: memref<2x1x8xf32>, %s: memref<2xi32>, %p: memref<2xi32>, %c: memref<1x1x16x8xf32>, %d: memref<1x1x16x8xf32>, %o: memref<1x2x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected a tile that names its row group, found none}}
+  fleet.attention_partial part %i ins(%q, %k, %v, %s, %p, %c, %d : memref<2x2x8xf32>, memref<2x1x8xf32>, memref<2x1x8xf32>, memref<2xi32>, memref<2xi32>, memref<1x1x16x8xf32>, memref<1x1x16x8xf32>) outs(%o : memref<1x2x2x12xf32>) {parts = 4 : i64, row_groups = 2 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_row_group_of_all_rows(%i: index, %q: memref<2x2x8xf32>, %k: memref<2x1x8xf32>, %v: memref<2x1x8xf32>, %s: memref<2xi32>, %p: memref<2xi32>, %c: memref<1x1x16x8xf32>, %d: memref<1x1x16x8xf32>, %o: memref<1x2x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected no row group where rows are not dealt, or of no tile, found one}}
+  fleet.attention_partial part %i rows %i ins(%q, %k, %v, %s, %p, %c, %d : memref<2x2x8xf32>, memref<2x1x8xf32>, memref<2x1x8xf32>, memref<2xi32>, memref<2xi32>, memref<1x1x16x8xf32>, memref<1x1x16x8xf32>) outs(%o : memref<1x2x2x12xf32>) {parts = 4 : i64, row_groups = 1 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_row_group_of_no_tile(%i: index, %q: memref<2x4x8xf32>, %k: memref<2x2x8xf32>, %v: memref<2x2x8xf32>, %s: memref<2xi32>, %p: memref<2xi32>, %c: memref<1x2x16x8xf32>, %d: memref<1x2x16x8xf32>, %o: memref<8x2x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected no row group where rows are not dealt, or of no tile, found one}}
+  fleet.attention_partial rows %i ins(%q, %k, %v, %s, %p, %c, %d : memref<2x4x8xf32>, memref<2x2x8xf32>, memref<2x2x8xf32>, memref<2xi32>, memref<2xi32>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%o : memref<8x2x2x12xf32>) {parts = 4 : i64, row_groups = 2 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
 func.func @partial_dealt_no_positions(%q: memref<1x4x8xf32>, %k: memref<1x2x8xf32>, %v: memref<1x2x8xf32>, %s: memref<1xi32>, %p: memref<1xi32>, %c: memref<1x2x16x8xf32>, %d: memref<1x2x16x8xf32>, %o: memref<8x1x2x12xf32>) {
   // expected-error @+1 {{'fleet.attention_partial' op expected blocks of at least 1 position to be dealt, found 0}}
   fleet.attention_partial ins(%q, %k, %v, %s, %p, %c, %d : memref<1x4x8xf32>, memref<1x2x8xf32>, memref<1x2x8xf32>, memref<1xi32>, memref<1xi32>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%o : memref<8x1x2x12xf32>) {dealt = 0 : i64, parts = 4 : i64, scale = 1.0 : f64}

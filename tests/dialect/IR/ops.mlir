@@ -50,7 +50,7 @@ func.func @named_on_buffers(%x: memref<2x8xf32, #fleet.mem<hbm>>, %ids: memref<2
   return
 }
 
-// A tile of attention_partial names its part, the whole does not.
+// A tile of attention_partial names its part, and its row group where rows are dealt; the whole does not.
 // CHECK-LABEL: func @attention_in_parts
 // CHECK-SAME: %[[PART:[^:]*]]: index
 func.func @attention_in_parts(%part: index, %q: tensor<2x4x8xf32>, %k: tensor<2x2x8xf32>, %i: tensor<2xi32>, %c: memref<1x2x16x8xf32>,
@@ -67,6 +67,8 @@ func.func @attention_in_parts(%part: index, %q: tensor<2x4x8xf32>, %k: tensor<2x
   fleet.attention_partial part %part ins(%qm, %km, %km, %im, %im, %c1, %c1 : memref<2x2x8xf32>, memref<2x1x8xf32>, memref<2x1x8xf32>, memref<2xi32>, memref<2xi32>, memref<1x1x16x8xf32>, memref<1x1x16x8xf32>) outs(%outm : memref<1x2x2x12xf32>) {parts = 4 : i64, scale = 0.35 : f64}
   // CHECK: fleet.attention_partial part %[[PART]] ins({{.*}}) outs(%{{.*}} : memref<1x2x2x12xf32>) {dealt = 2 : i64, parts = 4 : i64, scale = 3.500000e-01 : f64}{{$}}
   fleet.attention_partial part %part ins(%qm, %km, %km, %im, %im, %c1, %c1 : memref<2x2x8xf32>, memref<2x1x8xf32>, memref<2x1x8xf32>, memref<2xi32>, memref<2xi32>, memref<1x1x16x8xf32>, memref<1x1x16x8xf32>) outs(%outm : memref<1x2x2x12xf32>) {dealt = 2 : i64, parts = 4 : i64, scale = 0.35 : f64}
+  // CHECK: fleet.attention_partial part %[[PART]] rows %[[PART]] ins({{.*}}) outs(%{{.*}} : memref<1x2x2x12xf32>) {dealt = 2 : i64, parts = 4 : i64, row_groups = 2 : i64, scale = 3.500000e-01 : f64}{{$}}
+  fleet.attention_partial part %part rows %part ins(%qm, %km, %km, %im, %im, %c1, %c1 : memref<2x2x8xf32>, memref<2x1x8xf32>, memref<2x1x8xf32>, memref<2xi32>, memref<2xi32>, memref<1x1x16x8xf32>, memref<1x1x16x8xf32>) outs(%outm : memref<1x2x2x12xf32>) {dealt = 2 : i64, parts = 4 : i64, row_groups = 2 : i64, scale = 0.35 : f64}
   // CHECK: fleet.attention_merge ins(%{{.*}} : memref<4x2x2x12xf32>) outs(%{{.*}} : memref<2x2x8xf32>) {parts = 4 : i64}{{$}}
   fleet.attention_merge ins(%all : memref<4x2x2x12xf32>) outs(%headsm : memref<2x2x8xf32>) {parts = 4 : i64}
   return

@@ -61,3 +61,19 @@ module attributes {transform.with_named_sequence} {
     transform.yield
   }
 }
+
+// -----
+
+func.func @merge_rows(%x: tensor<8x8x4x20xf32>, %o: tensor<8x8x16xbf16>) -> tensor<8x8x16xbf16> {
+  // CHECK: error: 'fleet.attention_merge' op expected tiles of one key/value head and of a number of rows that divides 8
+  %0 = fleet.attention_merge ins(%x : tensor<8x8x4x20xf32>) outs(%o : tensor<8x8x16xbf16>) {parts = 4 : i64} -> tensor<8x8x16xbf16>
+  return %0 : tensor<8x8x16xbf16>
+}
+
+module attributes {transform.with_named_sequence} {
+  transform.named_sequence @__transform_main(%root: !transform.any_op {transform.readonly}) {
+    %op = transform.structured.match ops{["fleet.attention_merge"]} in %root : (!transform.any_op) -> !transform.any_op
+    %t, %tl = transform.structured.tile_using_for %op tile_sizes [3] : (!transform.any_op) -> (!transform.any_op, !transform.any_op)
+    transform.yield
+  }
+}

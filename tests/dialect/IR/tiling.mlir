@@ -58,6 +58,23 @@ func.func @attention_partial(%q: tensor<3x4x16xf32>, %k: tensor<3x2x16xf32>, %i:
   return %0 : tensor<8x3x2x20xf32>
 }
 
+// Rows dealt to 3 row groups: tile i is row group i / 4 mod 3 of part i mod 4 of head i / 12. It has all rows: it writes its own.
+// CHECK-LABEL: func @attention_partial_rows
+// CHECK: scf.for %[[I:.*]] = %c0 to %c24 step %c1
+// CHECK: %[[HEAD:.*]] = arith.divui %[[I]], %c12
+// CHECK: %[[IN:.*]] = arith.remui %[[I]], %c12
+// CHECK: %[[ROWS:.*]] = arith.divui %[[IN]], %c4
+// CHECK: %[[PART:.*]] = arith.remui %[[IN]], %c4
+// CHECK: %[[BEFORE:.*]] = arith.muli %[[HEAD]], %c4
+// CHECK: %[[AT:.*]] = arith.addi %[[BEFORE]], %[[PART]]
+// CHECK: tensor.extract_slice %{{.*}}[%[[AT]], 0, 0, 0] [1, 3, 2, 20] [1, 1, 1, 1]
+// CHECK: %[[Y:.*]] = fleet.attention_partial part %[[PART]] rows %[[ROWS]] ins({{.*}} : tensor<3x2x16xf32>, tensor<3x1x16xf32>, tensor<3x1x16xf32>, tensor<3xi32>, tensor<3xi32>, {{.*}}) outs({{.*}} : tensor<1x3x2x20xf32>) {dealt = 8 : i64, parts = 4 : i64, row_groups = 3 : i64, scale = 2.500000e-01 : f64}
+// CHECK: tensor.insert_slice %[[Y]] into %{{.*}}[%[[AT]], 0, 0, 0] [1, 3, 2, 20] [1, 1, 1, 1]
+func.func @attention_partial_rows(%q: tensor<3x4x16xf32>, %k: tensor<3x2x16xf32>, %i: tensor<3xi32>, %c: memref<1x2x32x16xf32>, %o: tensor<8x3x2x20xf32>) -> tensor<8x3x2x20xf32> {
+  %0 = fleet.attention_partial ins(%q, %k, %k, %i, %i, %c, %c : tensor<3x4x16xf32>, tensor<3x2x16xf32>, tensor<3x2x16xf32>, tensor<3xi32>, tensor<3xi32>, memref<1x2x32x16xf32>, memref<1x2x32x16xf32>) outs(%o : tensor<8x3x2x20xf32>) {dealt = 8 : i64, parts = 4 : i64, row_groups = 3 : i64, scale = 0.25 : f64} -> tensor<8x3x2x20xf32>
+  return %0 : tensor<8x3x2x20xf32>
+}
+
 // A group of 2 query heads takes the 4 parts of its key head.
 // CHECK-LABEL: func @attention_merge
 // CHECK: scf.for %[[H:.*]] = %c0 to %c4 step %c2
@@ -83,6 +100,22 @@ func.func @attention_merge(%x: tensor<8x3x2x20xf32>, %o: tensor<3x4x16xbf16>) ->
 func.func @attention_merge_heads(%x: tensor<8x3x4x20xf32>, %o: tensor<3x8x16xbf16>) -> tensor<3x8x16xbf16> {
   %0 = fleet.attention_merge ins(%x : tensor<8x3x4x20xf32>) outs(%o : tensor<3x8x16xbf16>) {parts = 4 : i64} -> tensor<3x8x16xbf16>
   return %0 : tensor<3x8x16xbf16>
+}
+
+// Of many rows tile i is 2 of the 8 rows, from 2 i mod 8 on, of the key head 2 i / 8.
+// CHECK-LABEL: func @attention_merge_rows
+// CHECK: scf.for %[[I:.*]] = %c0 to %c16 step %c2
+// CHECK: %[[HEAD:.*]] = arith.divui %[[I]], %c8
+// CHECK: %[[ROW:.*]] = arith.remui %[[I]], %c8
+// CHECK: %[[FIRST:.*]] = arith.muli %[[HEAD]], %c4
+// CHECK: %[[QUERY:.*]] = arith.muli %[[HEAD]], %c3
+// CHECK: tensor.extract_slice %{{.*}}[%[[FIRST]], %[[ROW]], 0, 0] [4, 2, 3, 20] [1, 1, 1, 1]
+// CHECK: tensor.extract_slice %{{.*}}[%[[ROW]], %[[QUERY]], 0] [2, 3, 16] [1, 1, 1]
+// CHECK: %[[Y:.*]] = fleet.attention_merge ins(%{{.*}} : tensor<4x2x3x20xf32>) outs(%{{.*}} : tensor<2x3x16xbf16>) {parts = 4 : i64}
+// CHECK: tensor.insert_slice %[[Y]] into %{{.*}}[%[[ROW]], %[[QUERY]], 0] [2, 3, 16] [1, 1, 1]
+func.func @attention_merge_rows(%x: tensor<8x8x3x20xf32>, %o: tensor<8x6x16xbf16>) -> tensor<8x6x16xbf16> {
+  %0 = fleet.attention_merge ins(%x : tensor<8x8x3x20xf32>) outs(%o : tensor<8x6x16xbf16>) {parts = 4 : i64} -> tensor<8x6x16xbf16>
+  return %0 : tensor<8x6x16xbf16>
 }
 
 // CHECK-LABEL: func @argmax

@@ -6,7 +6,7 @@
 // One core of a CPU walks all queues, so that nothing is split.
 // RUN: fleet-opt %s --fleet-set-target=target=cpu --fleet-split-attention | FileCheck %s --check-prefix=CPU
 // CPU-NOT: fleet.attention_
-// CPU-COUNT-9: fleet.attention ins(
+// CPU-COUNT-15: fleet.attention ins(
 // CPU-NOT: fleet.attention
 
 // RUN: not fleet-opt %s --fleet-split-attention 2>&1 | FileCheck %s --check-prefix=NONE
@@ -97,4 +97,56 @@ func.func @rows_8(%q: tensor<8x4x8xf32>, %k: tensor<8x2x8xf32>, %i: tensor<8xi32
 func.func @rows_7(%q: tensor<7x4x8xf32>, %k: tensor<7x2x8xf32>, %i: tensor<7xi32>, %c: memref<8x2x512x8xf32>) -> tensor<7x4x8xf32> {
   %0 = fleet.attention ins(%q, %k, %k, %i, %i, %c, %c : tensor<7x4x8xf32>, tensor<7x2x8xf32>, tensor<7x2x8xf32>, tensor<7xi32>, tensor<7xi32>, memref<8x2x512x8xf32>, memref<8x2x512x8xf32>) outs(%q : tensor<7x4x8xf32>) {scale = 0.25 : f64} -> tensor<7x4x8xf32>
   return %0 : tensor<7x4x8xf32>
+}
+
+// Rows of NVIDIA GPUs are dealt to workers, too, as far as each warp has a row and a row 4 parts.
+// CHECK-LABEL: func @rows_15_heads_8
+// GFX950: fleet.attention_partial {{.*}} {parts = {{[0-9]+}} : i64, scale
+// SM90: fleet.attention_partial {{.*}} {dealt = 16 : i64, parts = 16 : i64, scale = 2.500000e-01 : f64} -> tensor<128x15x4x132xf32>
+// SM90: fleet.attention_merge {{.*}} {parts = 16 : i64} -> tensor<15x32x128xf32>
+func.func @rows_15_heads_8(%q: tensor<15x32x128xf32>, %k: tensor<15x8x128xf32>, %i: tensor<15xi32>, %c: memref<15x8x1152x128xbf16>) -> tensor<15x32x128xf32> {
+  %0 = fleet.attention ins(%q, %k, %k, %i, %i, %c, %c : tensor<15x32x128xf32>, tensor<15x8x128xf32>, tensor<15x8x128xf32>, tensor<15xi32>, tensor<15xi32>, memref<15x8x1152x128xbf16>, memref<15x8x1152x128xbf16>) outs(%q : tensor<15x32x128xf32>) {scale = 0.25 : f64} -> tensor<15x32x128xf32>
+  return %0 : tensor<15x32x128xf32>
+}
+// CHECK-LABEL: func @rows_16_heads_8
+// GFX950: fleet.attention_partial {{.*}} {parts = {{[0-9]+}} : i64, scale
+// SM90: fleet.attention_partial {{.*}} {dealt = 16 : i64, parts = 8 : i64, row_groups = 2 : i64, scale = 2.500000e-01 : f64} -> tensor<64x16x4x132xf32>
+// SM90: fleet.attention_merge {{.*}} {parts = 8 : i64} -> tensor<16x32x128xf32>
+func.func @rows_16_heads_8(%q: tensor<16x32x128xf32>, %k: tensor<16x8x128xf32>, %i: tensor<16xi32>, %c: memref<16x8x1152x128xbf16>) -> tensor<16x32x128xf32> {
+  %0 = fleet.attention ins(%q, %k, %k, %i, %i, %c, %c : tensor<16x32x128xf32>, tensor<16x8x128xf32>, tensor<16x8x128xf32>, tensor<16xi32>, tensor<16xi32>, memref<16x8x1152x128xbf16>, memref<16x8x1152x128xbf16>) outs(%q : tensor<16x32x128xf32>) {scale = 0.25 : f64} -> tensor<16x32x128xf32>
+  return %0 : tensor<16x32x128xf32>
+}
+// CHECK-LABEL: func @rows_32_heads_8
+// GFX950: fleet.attention_partial {{.*}} {parts = {{[0-9]+}} : i64, scale
+// SM90: fleet.attention_partial {{.*}} {dealt = 16 : i64, parts = 4 : i64, row_groups = 4 : i64, scale = 2.500000e-01 : f64} -> tensor<32x32x4x132xf32>
+// SM90: fleet.attention_merge {{.*}} {parts = 4 : i64} -> tensor<32x32x128xf32>
+func.func @rows_32_heads_8(%q: tensor<32x32x128xf32>, %k: tensor<32x8x128xf32>, %i: tensor<32xi32>, %c: memref<32x8x1152x128xbf16>) -> tensor<32x32x128xf32> {
+  %0 = fleet.attention ins(%q, %k, %k, %i, %i, %c, %c : tensor<32x32x128xf32>, tensor<32x8x128xf32>, tensor<32x8x128xf32>, tensor<32xi32>, tensor<32xi32>, memref<32x8x1152x128xbf16>, memref<32x8x1152x128xbf16>) outs(%q : tensor<32x32x128xf32>) {scale = 0.25 : f64} -> tensor<32x32x128xf32>
+  return %0 : tensor<32x32x128xf32>
+}
+// CHECK-LABEL: func @rows_64_heads_8
+// GFX950: fleet.attention_partial {{.*}} {parts = {{[0-9]+}} : i64, scale
+// SM90: fleet.attention_partial {{.*}} {dealt = 16 : i64, parts = 4 : i64, row_groups = 4 : i64, scale = 2.500000e-01 : f64} -> tensor<32x64x4x132xf32>
+// SM90: fleet.attention_merge {{.*}} {parts = 4 : i64} -> tensor<64x32x128xf32>
+func.func @rows_64_heads_8(%q: tensor<64x32x128xf32>, %k: tensor<64x8x128xf32>, %i: tensor<64xi32>, %c: memref<64x8x1152x128xbf16>) -> tensor<64x32x128xf32> {
+  %0 = fleet.attention ins(%q, %k, %k, %i, %i, %c, %c : tensor<64x32x128xf32>, tensor<64x8x128xf32>, tensor<64x8x128xf32>, tensor<64xi32>, tensor<64xi32>, memref<64x8x1152x128xbf16>, memref<64x8x1152x128xbf16>) outs(%q : tensor<64x32x128xf32>) {scale = 0.25 : f64} -> tensor<64x32x128xf32>
+  return %0 : tensor<64x32x128xf32>
+}
+// A worker for each of 4 parts of each key head.
+// CHECK-LABEL: func @rows_64_heads_32
+// GFX950: fleet.attention_partial {{.*}} {parts = {{[0-9]+}} : i64, scale
+// SM90: fleet.attention_partial {{.*}} {dealt = 16 : i64, parts = 4 : i64, scale = 2.500000e-01 : f64} -> tensor<128x64x4x132xf32>
+// SM90: fleet.attention_merge {{.*}} {parts = 4 : i64} -> tensor<64x128x128xf32>
+func.func @rows_64_heads_32(%q: tensor<64x128x128xf32>, %k: tensor<64x32x128xf32>, %i: tensor<64xi32>, %c: memref<64x32x1152x128xbf16>) -> tensor<64x128x128xf32> {
+  %0 = fleet.attention ins(%q, %k, %k, %i, %i, %c, %c : tensor<64x128x128xf32>, tensor<64x32x128xf32>, tensor<64x32x128xf32>, tensor<64xi32>, tensor<64xi32>, memref<64x32x1152x128xbf16>, memref<64x32x1152x128xbf16>) outs(%q : tensor<64x128x128xf32>) {scale = 0.25 : f64} -> tensor<64x128x128xf32>
+  return %0 : tensor<64x128x128xf32>
+}
+// Few key heads: all workers have rows of their own.
+// CHECK-LABEL: func @rows_64_heads_2
+// GFX950: fleet.attention_partial {{.*}} {parts = {{[0-9]+}} : i64, scale
+// SM90: fleet.attention_partial {{.*}} {dealt = 16 : i64, parts = 8 : i64, row_groups = 8 : i64, scale = 2.500000e-01 : f64} -> tensor<16x64x4x132xf32>
+// SM90: fleet.attention_merge {{.*}} {parts = 8 : i64} -> tensor<64x8x128xf32>
+func.func @rows_64_heads_2(%q: tensor<64x8x128xf32>, %k: tensor<64x2x128xf32>, %i: tensor<64xi32>, %c: memref<64x2x1152x128xbf16>) -> tensor<64x8x128xf32> {
+  %0 = fleet.attention ins(%q, %k, %k, %i, %i, %c, %c : tensor<64x8x128xf32>, tensor<64x2x128xf32>, tensor<64x2x128xf32>, tensor<64xi32>, tensor<64xi32>, memref<64x2x1152x128xbf16>, memref<64x2x1152x128xbf16>) outs(%q : tensor<64x8x128xf32>) {scale = 0.25 : f64} -> tensor<64x8x128xf32>
+  return %0 : tensor<64x8x128xf32>
 }

@@ -184,6 +184,13 @@ def Fleet_AttentionPartialOp : Fleet_NamedOp<"attention_partial"> {
     positions. Block b (the positions bB to bB + B - 1) is of part b mod `parts`. So all
     parts have as much to read, but for a block, wherever the rows stand.
 
+    With `row_groups = R` rows are dealt, too: row t is of row group t mod R, and there is
+    a tile for each row group of a part of a head. Tile i is row group i div `parts` mod R
+    of part i mod `parts`, of head i div (R * `parts`); it names its row group behind
+    `rows`, and writes the rows of that group alone. It stores all keys and values of this
+    step that it reads: where rows of several groups are of one slot they all store the
+    same bytes.
+
     Example:
     ```mlir
     func.func @attend(%q: tensor<1x4x8xf32>, %k: tensor<1x2x8xf32>, %v: tensor<1x2x8xf32>,
@@ -198,9 +205,10 @@ def Fleet_AttentionPartialOp : Fleet_NamedOp<"attention_partial"> {
     }
     ```
   }];
-  let arguments = (ins Variadic<AnyShaped>:$inputs, Optional<Index>:$part, Variadic<AnyShaped>:$outputs,
-      F64Attr:$scale, I64Attr:$parts, OptionalAttr<I64Attr>:$dealt);
-  let assemblyFormat = [{(`part` $part^)? `ins` `(` $inputs `:` type($inputs) `)`
+  let arguments = (ins Variadic<AnyShaped>:$inputs, Optional<Index>:$part, Optional<Index>:$row_group,
+      Variadic<AnyShaped>:$outputs, F64Attr:$scale, I64Attr:$parts, OptionalAttr<I64Attr>:$dealt,
+      DefaultValuedAttr<I64Attr, "1">:$row_groups);
+  let assemblyFormat = [{(`part` $part^)? (`rows` $row_group^)? `ins` `(` $inputs `:` type($inputs) `)`
     `outs` `(` $outputs `:` type($outputs) `)` attr-dict (`->` type($results)^)?}];
 }
 def Fleet_AttentionMergeOp : Fleet_NamedOp<"attention_merge"> {
@@ -209,7 +217,8 @@ def Fleet_AttentionMergeOp : Fleet_NamedOp<"attention_merge"> {
     Input `[G * parts] x T x (H / G) x (D + 4)` f32, output `TxHxD`. Rows whose parts
     have no weight, those with slot < 0, give zeros. Parts are added in their order. Tiled by heads; a tile takes
     whole groups of query heads or a part of one that divides it, all rows; of 8 rows or
-    more a group of one row, tile t being row t mod T of key/value head t div T.
+    more a group of one row, tile t being row t mod T of key/value head t div T, or of as
+    many rows, a divisor of T, as the tile is wide.
 
     Example:
     ```mlir

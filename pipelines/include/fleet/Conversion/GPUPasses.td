@@ -39,9 +39,14 @@ def GPULowerNamedOps : Pass<"fleet-gpu-lower-named-ops", "::mlir::gpu::GPUModule
     of static shape. Output: loops in which every thread of the workgroup takes
     its part; sums and maxima go through subgroup shuffles, then LDS, in a fixed
     order. Each op ends with a barrier. Attention is an online softmax: groups of
-    lanes take positions in turn and are merged at the end.
+    lanes take positions in turn and are merged at the end. Where each subgroup has several short
+    rows to norm, or each thread several places to rotate, it takes up to `rounds` of them at once:
+    the loads of all stand in front of the first sum or store. With more than one, weights of a norm
+    whose row is made by element-wise work in front of it are asked for before that work.
     Fails on tensors and on buffers whose last dimension is strided.
   }];
+  let options = [Option<"rounds", "rounds", "int64_t", /*default=*/"1",
+                        "iterations of a subgroup or thread whose loads are asked for at once">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
                            "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];

@@ -42,12 +42,17 @@ constexpr int64_t kDeep = kSlot / (kColumns * 2);
 /// Rows of activations that a warp holds a chunk of in registers; of f32, which are two bf16.
 constexpr int64_t kRowsOfWarp = 16, kWideRowsOfWarp = 8;
 /// Registers of a lane for sums and the chunk of activations: a third warp on one of
-/// a multiprocessor's four register files leaves each 168.
-constexpr int64_t kMostHeld = 112;
-/// Tiles together: more only make the code longer.
-constexpr int64_t kMostTogether = 6;
+/// a multiprocessor's four register files leaves each 168. Warpgroups have 216.
+constexpr int64_t kMostHeld = 112, kMostHeldOfWarpgroup = 160;
+/// Tiles together: more only make the code longer. Of a warpgroup a tile is a few instructions.
+constexpr int64_t kMostTogether = 6, kMostTogetherOfWarpgroup = 8;
+/// Warps that multiply together by wgmma: a slot is the right side, which none of them loads.
+constexpr int64_t kWarpgroup = 4;
 /// Positions of a warp's round in attention of many rows: the contracted dimension of one mma.
 constexpr int64_t kPositions = kDepth;
+/// Steps of at most this many rows load keys and values to registers: the ring needs the room more.
+/// Those of others are copied to shared memory.
+constexpr int64_t kMostLoaded = 16;
 
 /// The warps of a turn for so many rows, a divisor of `waves`; none if there are
 /// not warps enough. `isWide` says whether any contraction of the kernel has a left side of f32.
@@ -56,28 +61,30 @@ inline std::optional<int64_t> rowGroups(int64_t rows, int64_t waves, bool isWide
   return waves % groups ? std::nullopt : std::optional(groups);
 }
 
-/// The warps of a turn of one contraction, in a kernel of `groups` as above: where any has a left
-/// side of f32, those of bf16 need no more than two for as many rows.
-inline int64_t groupsOf(int64_t groups, bool isAnyWide, bool isWide) {
-  return isAnyWide && !isWide ? std::min<int64_t>(groups, 2) : groups;
-}
+/// Whether the warps of a turn are warpgroups.
+inline bool hasWarpgroups(int64_t groups) { return groups % kWarpgroup == 0; }
 
 /// Blocks of rows of one of `groups` warps.
 inline int64_t blocksOf(int64_t rows, int64_t groups) { return llvm::divideCeil(rows, groups * kRows); }
 
+/// Registers of a lane for its part of a chunk of activations.
+inline int64_t registersOfChunk(int64_t blocks, bool isWide) {
+  return blocks * kRows * kDeep * (isWide ? 4 : 2) / 4 / 32;
+}
+
 /// Tiles of `streams` contractions each that are worth being computed together, of at most
 /// `tiles` of a cu task.
 inline int64_t tilesTogether(int64_t rows, int64_t streams, int64_t groups, int64_t tiles, bool isWide) {
-  int64_t blocks = blocksOf(rows, groups);
-  int64_t sums = 4 * blocks * streams, chunk = blocks * kRows * kDeep * (isWide ? 4 : 2) / 4 / 32;
-  int64_t most = std::min((kMostHeld - chunk) / sums, kMostTogether);
+  int64_t blocks = blocksOf(rows, groups), held = hasWarpgroups(groups) ? kMostHeldOfWarpgroup : kMostHeld;
+  int64_t most = (held - registersOfChunk(blocks, isWide)) / (4 * blocks * streams);
+  most = std::min(most, hasWarpgroups(groups) ? kMostTogetherOfWarpgroup : kMostTogether);
   return std::clamp(most, int64_t(1), std::max<int64_t>(tiles, 1));
 }
 
 /// Whether a warp loads its chunk of activations one round ahead: there have to be registers
 /// for two, and a second round.
-inline bool loadsAhead(int64_t blocks, int64_t chunks, int64_t turns, bool isWide) {
-  return blocks == 1 && !isWide && chunks > turns;
+inline bool loadsAhead(int64_t blocks, int64_t chunks, int64_t groups, bool isWide) {
+  return blocks == 1 && !isWide && !hasWarpgroups(groups) && chunks > kWaves / groups;
 }
 
 } // namespace mlir::fleet::nv

@@ -28,8 +28,19 @@ def NVGPUStreamWeights : Pass<"fleet-nvgpu-stream-weights", "::mlir::gpu::GPUMod
                         "to compare: false makes the copies of a task wait for its events">];
 }
 
+def NVGPUOrderWeights : Pass<"fleet-nvgpu-order-weights", "::mlir::ModuleOp"> {
+  let summary = "tell the loader in which order the kernel's packed weights are stored";
+  let description = [{
+    Input: a module with a `fleet.manifest` and a gpu.module that `fleet-nvgpu-stream-weights` may have marked
+    `fleet.ordered_weights`, as it does where contractions are computed by wgmma. Output: then the manifest's
+    packed weights of bf16, 16 columns a tile and a depth of a multiple of 16, have `order = "wgmma"`: element
+    (k, n) of a tile, k = 16 s + 4 t + 2 c + e, stands at `[s][c][n][t][e]` of K/16 x 2 x 16 x 4 x 2. Programs
+    of few rows store weights as `[k][n]`: the two share no weights. Fails where the manifest has no params.
+  }];
+}
+
 def NVGPULowerContractions : Pass<"fleet-nvgpu-lower-contractions", "::mlir::gpu::GPUModuleOp"> {
-  let summary = "lower bf16 linalg.matmul to mma.sync";
+  let summary = "lower bf16 linalg.matmul to mma.sync and wgmma";
   let description = [{
     Input: linalg.matmul of bf16 memrefs of static shape with an f32 accumulator,
     16 columns, contracted dimension a multiple of 16. Output: mma m16n8k16 with
@@ -37,7 +48,8 @@ def NVGPULowerContractions : Pass<"fleet-nvgpu-lower-contractions", "::mlir::gpu
     their partial sums through shared memory in a fixed order. With at most 4 rows
     the activations may be f32, at most 64 KB: they come to shared memory as bf16 and
     what rounding to it leaves, and both have rows of one mma. Streamed weights
-    are read from the ring by ldmatrix. Other contractions are left to the loops.
+    are read from the ring by ldmatrix. With more than 32 rows (16 with left sides of f32) four warps take a
+    slot together as right side of wgmma m64n16k16. Other contractions are left to the loops.
     Ends with a barrier.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
@@ -53,7 +65,10 @@ def NVGPULowerAttention : Pass<"fleet-nvgpu-lower-attention", "::mlir::gpu::GPUM
     queries, new keys and values in bf16 or f32, at least 8 rows, at most 8 query heads a
     key/value head, heads of a multiple of 64 elements. Output: a warp a row, in rounds of
     16 positions, mma m16n8k16 for scores and for weighted values, both read from
-    the cache as they lie there, all of a round before the first is used. Weights, and
+    the cache as they lie there, all of a round before the first is used. In steps of more than 16
+    rows, where a head's positions are one piece of global memory and 16 of keys and of values for each warp fit in 64 KB,
+    they come by `cp.async.bulk` to buffers of a warp behind the scratch of bodies: the next
+    round's as soon as this one's have been read, of the warp's next row too. Weights, and
     queries in f32, keep what rounding them to bf16 leaves. Other attention is left to
     `fleet-gpu-lower-named-ops`. Ends with a barrier.
   }];

@@ -24,7 +24,7 @@ struct Parameters {
   double localAtomicNs, localServiceNs, deviceServiceNs, flagNs, releaseNs, acquireNs;
   double dispatchNs, schedulerNs, broadcastNs;
   double matrixGflops, matrixRows, ldsGbs, vectorGops, reductionNs, tileNs, addGbs;
-  double togetherNs, roundNs, positionsNs, rowNs;
+  double togetherNs, roundNs, warpgroupSlotNs, positionsNs, copiedPositionsNs, fewPositionsNs, rowNs;
   double slotBytes, ringReserve;
   double launchNs;
 };

@@ -50,7 +50,7 @@ struct Work {
   int64_t attentionRows = 0, attentionPositions = 0; ///< rows that attend, and to how many positions each
 };
 
-/// How a kernel computes a body of many rows: what contractions of several tiles have in common, or the
+/// How a kernel computes a body: what contractions of several tiles of many rows have in common, or the
 /// keys and values of attention, is read in rounds, each of which is used before its turn reads on.
 struct Rounds {
   int64_t together = 1; ///< tiles that share their reads
@@ -58,7 +58,10 @@ struct Rounds {
   int64_t turns = 1;    ///< groups of warps that have rounds of their own, at the same time
   int64_t ahead = 0;    ///< rounds that each of them reads while it uses one
   int64_t readers = 1;  ///< warps that read each slot of the ring
+  int64_t blocks = 0;   ///< of rows that a warp of a warpgroup has; 0: there are no warpgroups
   int64_t rows = 0;     ///< of attention, that a warp takes one after the other
+  bool ofFewRows = false; ///< of attention, whose warps share the positions of a row
+  bool isCopied = false;  ///< of attention, to shared memory: they are on their way while others are used
 };
 
 struct Body {

@@ -7,6 +7,8 @@
 
 #include "GroupWeights.h"
 
+#include "../GPU/Utils.h"
+
 #include "fleet/Conversion/GPUPasses.h"
 #include "fleet/IR/Fleet.h"
 
@@ -27,17 +29,8 @@ using namespace mlir::fleet;
 static constexpr int64_t kStep = 4 * kWeightGroup;
 
 /// A packed weight `[N/nb][K][nb]` that is stored in groups.
-static bool isGrouped(int64_t depth, int64_t columns, Type element) {
+static bool isGrouped(Type element, int64_t depth, int64_t columns) {
   return element.isBF16() && depth % kStep == 0 && columns % 16 == 0;
-}
-
-/// Whether an entry of the manifest's params says how a weight is packed.
-static bool isParam(Attribute entry) {
-  auto entries = dyn_cast<DictionaryAttr>(entry);
-  auto shape = entries ? entries.getAs<ArrayAttr>("shape") : ArrayAttr();
-  auto pack = entries ? entries.getAs<IntegerAttr>("pack") : IntegerAttr();
-  return shape && llvm::all_of(shape, llvm::IsaPred<IntegerAttr>) && pack && (!pack.getInt() || shape.size() >= 2) &&
-         entries.getAs<StringAttr>("dtype");
 }
 
 namespace {
@@ -99,17 +92,14 @@ struct AMDGPUGroupWeights : fleet::impl::AMDGPUGroupWeightsBase<AMDGPUGroupWeigh
   void runOnOperation() override {
     ModuleOp module = getOperation();
     auto modules = llvm::to_vector(module.getOps<gpu::GPUModuleOp>());
-    auto manifest = module->getAttrOfType<DictionaryAttr>("fleet.manifest");
-    if (modules.size() != 1 || !manifest) {
+    if (modules.size() != 1 || !module->getAttrOfType<DictionaryAttr>("fleet.manifest")) {
       module.emitError("expected one gpu.module and a fleet.manifest");
       return signalPassFailure();
     }
-    auto known = manifest.getAs<ArrayAttr>("params");
-    if (!known || !llvm::all_of(known, isParam)) {
-      module.emitError("expected params with pack, shape and dtype in the fleet.manifest, found ")
-          << (known ? "one without" : "none");
+    // The loader follows the manifest.
+    IntegerAttr size = Builder(&getContext()).getI64IntegerAttr(kWeightGroup);
+    if (failed(gpugen::setOnPacked(module, "group", size, isGrouped)))
       return signalPassFailure();
-    }
     gpu::GPUModuleOp kernel = modules.front();
     auto dispatch = kernel.lookupSymbol<func::FuncOp>("dispatch");
     if (!dispatch) {
@@ -124,7 +114,7 @@ struct AMDGPUGroupWeights : fleet::impl::AMDGPUGroupWeightsBase<AMDGPUGroupWeigh
         auto view = operand.getDefiningOp<memref::ViewOp>();
         auto type = dyn_cast<MemRefType>(operand.getType());
         if (view && view.getSource() == dispatch.getArgument(0) && type.getRank() == 3 &&
-            isGrouped(type.getDimSize(1), type.getDimSize(2), type.getElementType()))
+            isGrouped(type.getElementType(), type.getDimSize(1), type.getDimSize(2)))
           weights.insert(body.getArgument(i));
       }
     });
@@ -140,22 +130,6 @@ struct AMDGPUGroupWeights : fleet::impl::AMDGPUGroupWeightsBase<AMDGPUGroupWeigh
         if (operand.getType() != type)
           operand.setType(type);
     });
-    // The loader follows the manifest.
-    OpBuilder b(&getContext());
-    SmallVector<Attribute> params;
-    for (auto entry : known.getAsRange<DictionaryAttr>()) {
-      int64_t pack = entry.getAs<IntegerAttr>("pack").getInt();
-      auto shape = entry.getAs<ArrayAttr>("shape");
-      Type element = entry.getAs<StringAttr>("dtype").getValue() == "bf16" ? Type(b.getBF16Type())
-                                                                           : b.getF32Type();
-      NamedAttrList list(entry);
-      if (pack && isGrouped(cast<IntegerAttr>(shape[1]).getInt(), pack, element))
-        list.set("group", b.getI64IntegerAttr(kWeightGroup));
-      params.push_back(list.getDictionary(&getContext()));
-    }
-    NamedAttrList list(manifest);
-    list.set("params", b.getArrayAttr(params));
-    module->setAttr("fleet.manifest", list.getDictionary(&getContext()));
   }
 };
 } // namespace

@@ -38,6 +38,46 @@ Value DealtPart::has(Value position) {
   return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, owner, op.getPart());
 }
 
+Value DealtRows::count() {
+  if (rows % groups == 0)
+    return e.index(most);
+  Value last = arith::SubIOp::create(e.b, e.loc, e.index(rows + groups - 1), op.getRowGroup());
+  return arith::DivUIOp::create(e.b, e.loc, last, e.index(groups));
+}
+
+Value DealtRows::at(Value i) { return groups == 1 ? i : e.addIndex(e.mulIndex(i, groups), op.getRowGroup()); }
+
+void DealtRows::forEach(function_ref<void(Value)> body) {
+  if (rows % groups == 0)
+    return e.loop(most, 1, [&](Value i) { body(at(i)); });
+  e.loop(e.index(0), count(), 1, {}, [&](Value i, ValueRange) {
+    body(at(i));
+    return SmallVector<Value>();
+  });
+}
+
+void DealtRows::forSharedRows(function_ref<Value(Value)> isHere, function_ref<void(Value)> body) {
+  Value slots = op.getInputs()[3];
+  if (groups == 1)
+    return;
+  e.forThreads(rows, [&](Value row) {
+    Value slot = e.load(slots, row);
+    Value isActive = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::sge, slot, e.i32(0));
+    Value group = arith::RemUIOp::create(e.b, e.loc, row, e.index(groups));
+    Value isOther = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ne, group, op.getRowGroup());
+    Value isCandidate = arith::AndIOp::create(e.b, e.loc, isActive, isOther);
+    isCandidate = arith::AndIOp::create(e.b, e.loc, isCandidate, isHere(row));
+    e.ifThen(isCandidate, [&] {
+      Value no = arith::ConstantIntOp::create(e.b, e.loc, e.b.getI1Type(), 0);
+      Value isShared = e.loop(e.index(0), count(), 1, {no}, [&](Value i, ValueRange found) {
+        Value isSame = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, e.load(slots, at(i)), slot);
+        return SmallVector<Value>{arith::OrIOp::create(e.b, e.loc, found[0], isSame)};
+      })[0];
+      e.ifThen(isShared, [&] { body(row); });
+    });
+  });
+}
+
 /// (maximum, sum, values...) of two sets of positions, of both together.
 static SmallVector<Value> merge(Emitter &e, ArrayRef<Value> x, ArrayRef<Value> y) {
   Value maximum = greater(e, x[0], y[0]);
@@ -101,6 +141,7 @@ void gpugen::lowerAttentionPartial(Emitter &e, AttentionPartialOp op) {
   int64_t length = llvm::divideCeil(context, static_cast<int64_t>(op.getParts()));
   float scale = op.getScale().convertToDouble();
   std::optional<DealtPart> dealt;
+  DealtRows own{e, op};
   if (op.getDealt())
     dealt.emplace(DealtPart{e, op});
   else
@@ -124,7 +165,8 @@ void gpugen::lowerAttentionPartial(Emitter &e, AttentionPartialOp op) {
   auto isActive = [&](Value slot) -> Value {
     return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::sge, slot, e.i32(0));
   };
-  // The part that reads a position is the one that stores it.
+  // The part that reads a position is the one that stores it, of all rows: some of this row
+  // group may be of the same slots.
   e.forThreads(rows * (size / width), [&](Value point) {
     auto at = e.delinearize(point, {rows, size / width});
     Value slot = e.load(slots, at[0]), position = e.toIndex(e.load(positions, at[0]));
@@ -149,7 +191,7 @@ void gpugen::lowerAttentionPartial(Emitter &e, AttentionPartialOp op) {
   Value lane = arith::RemUIOp::create(e.b, e.loc, thread, e.index(lanes));
   Value group = arith::DivUIOp::create(e.b, e.loc, thread, e.index(lanes));
   auto column = [&](int64_t piece) { return e.addIndex(e.mulIndex(lane, width), piece * width * lanes); };
-  e.loop(rows, 1, [&](Value row) {
+  own.forEach([&](Value row) {
     Value slot = e.load(slots, row);
     // A row that is idle or stands before this part has nothing here.
     Value last = e.addIndex(e.toIndex(e.load(positions, row)), 1);

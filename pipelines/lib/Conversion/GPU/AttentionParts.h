@@ -12,6 +12,8 @@
 
 #include "fleet/IR/Fleet.h"
 
+#include "llvm/Support/MathExtras.h"
+
 namespace mlir::fleet::gpugen {
 
 /// The positions of a part to which the context is dealt in blocks.
@@ -27,7 +29,26 @@ struct DealtPart {
   Value has(Value position);
 };
 
-/// A tile: one part of the context, one key/value head, all rows.
+/// The rows of a tile, which are dealt to `groups` row groups: all rows where that is 1.
+struct DealtRows {
+  Emitter &e;
+  AttentionPartialOp op;
+  int64_t rows = cast<ShapedType>(op.getInputs()[0].getType()).getDimSize(0);
+  int64_t groups = op.getRowGroups();
+  /// Of a tile, at most.
+  int64_t most = llvm::divideCeil(rows, groups);
+
+  /// How many (an index): not all groups have as many where `groups` does not divide the rows.
+  Value count();
+  /// Row `i` (an index) of the tile.
+  Value at(Value i);
+  void forEach(function_ref<void(Value)> body);
+  /// body(row) in a thread for each row of another tile that has its slot in common with one of
+  /// this, and `isHere(row)` (i1).
+  void forSharedRows(function_ref<Value(Value)> isHere, function_ref<void(Value)> body);
+};
+
+/// A tile: one part of the context, one key/value head, all rows or a row group.
 void lowerAttentionPartial(Emitter &e, AttentionPartialOp op);
 void lowerAttentionMerge(Emitter &e, AttentionMergeOp op);
 

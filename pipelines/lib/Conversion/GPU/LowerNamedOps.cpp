@@ -11,6 +11,7 @@
 #include "fleet/Conversion/GPUPasses.h"
 #include "fleet/IR/Fleet.h"
 
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include "llvm/Support/MathExtras.h"
@@ -114,11 +115,51 @@ static Value sumRow(Emitter &e, Value x, ArrayRef<Value> row, bool whole,
   return addRow(e, e.reduce(vector::CombiningKind::ADD, sum), whole);
 }
 
+/// What the ops of a block may ask for together.
+struct Ahead {
+  /// Iterations of a subgroup or thread whose loads are asked for at once; 1: nothing is asked for ahead.
+  int64_t rounds;
+  /// The last op in front of the block's work, null for none: what other tasks have made can be read from there on.
+  Operation *front;
+
+  /// Emits `loads` of `buffers` in front of the block's work, if these are there: not behind a barrier of it.
+  void emit(Emitter &e, ArrayRef<Value> buffers, function_ref<void()> loads) const {
+    Block *block = e.b.getInsertionBlock();
+    bool isThere = llvm::all_of(buffers, [&](Value buffer) {
+      Operation *def = buffer.getDefiningOp();
+      return !def || def->getBlock() != block || (front && (def == front || def->isBeforeInBlock(front)));
+    });
+    OpBuilder::InsertionGuard guard(e.b);
+    if (isThere && front)
+      e.b.setInsertionPointAfter(front);
+    else if (isThere)
+      e.b.setInsertionPointToStart(block);
+    loads();
+  }
+};
+
+/// Whether element-wise work in front of `op` makes `x`: then a barrier stands between.
+static bool isMadeInFront(Operation *op, Value x) {
+  return llvm::any_of(x.getUsers(), [&](Operation *user) {
+    auto maker = dyn_cast<linalg::LinalgOp>(user);
+    return maker && user->getBlock() == op->getBlock() && user->isBeforeInBlock(op) &&
+           llvm::is_contained(maker.getDpsInits(), x);
+  });
+}
+
 /// Rows that a thread can hold its part of: everything is loaded at once, and
 /// the weights do not wait for the sum.
 static constexpr int64_t kMostHeld = 32;
 
-static void lower(Emitter &e, RmsNormOp op) {
+/// The most iterations, of `count` in all, that can be taken together: a divisor, at most `most`.
+static int64_t atOnce(int64_t count, int64_t most) {
+  int64_t n = std::max<int64_t>(1, std::min(count, most));
+  while (count % n)
+    --n;
+  return n;
+}
+
+static void lower(Emitter &e, RmsNormOp op, const Ahead &ahead) {
   Value x = op.getInputs()[0], weight = op.getInputs()[1], out = op.getOutputs()[0];
   int64_t size = shapeOf(x).back(), lanes = widthFor(size, {x, weight, out});
   float eps = op.getEps().convertToDouble();
@@ -126,14 +167,62 @@ static void lower(Emitter &e, RmsNormOp op) {
     Value scale = sqrtInverse(e, e.add(e.div(squares, e.f32(size)), e.f32(eps)));
     return e.broadcast(scale, lanes);
   };
+  // Short rows, several of each subgroup: it has those of a round in registers.
+  int64_t rows = ShapedType::getNumElements(shapeOf(x).drop_back()), waves = e.workgroup.waves();
+  int64_t each = size / e.workgroup.lanes;
+  if (ahead.rounds > 1 && rows > waves && rows % waves == 0 && size % e.workgroup.lanes == 0 && each <= kMostHeld) {
+    lanes = atOnce(each, lanes);
+    int64_t together = atOnce(rows / waves, std::min(ahead.rounds, kMostHeld / each));
+    e.loop(e.waveInTurn(), e.index(rows), together * waves, {}, [&](Value first, ValueRange) {
+      SmallVector<Value> columns, weights, sums;
+      SmallVector<SmallVector<Value>> at, values(together);
+      for (int64_t i = 0; i < each; i += lanes) {
+        columns.push_back(e.addIndex(e.mulIndex(e.lane(), lanes), i * e.workgroup.lanes));
+        weights.push_back(e.loadRaw(weight, columns.back(), lanes));
+      }
+      for (int64_t r = 0; r < together; ++r) {
+        at.push_back(e.delinearize(e.addIndex(first, r * waves), shapeOf(x).drop_back()));
+        for (Value column : columns)
+          values[r].push_back(e.loadVector(x, with(at[r], column), lanes));
+      }
+      for (ArrayRef<Value> row : values) {
+        Value sum;
+        for (Value v : row)
+          sum = sum ? e.fma(v, v, sum) : e.mul(v, v);
+        sums.push_back(e.reduce(vector::CombiningKind::ADD, sum));
+      }
+      // All rows a step of the way together: shuffles take long.
+      sums = e.combineLanes(sums, 1, e.workgroup.lanes, [&](ArrayRef<Value> a, ArrayRef<Value> b) {
+        SmallVector<Value> both;
+        for (auto [x, y] : llvm::zip_equal(a, b))
+          both.push_back(e.add(x, y));
+        return both;
+      });
+      for (int64_t r = 0; r < together; ++r) {
+        Value scale = scaleOf(sums[r]);
+        for (auto [v, column, w] : llvm::zip_equal(values[r], columns, weights))
+          e.storeVector(e.mul(e.mul(v, scale), e.widen(w)), out, with(at[r], column));
+      }
+      return SmallVector<Value>();
+    });
+    return e.barrier();
+  }
   forRows(e, shapeOf(x), [&](SmallVector<Value> row, bool whole) {
     int64_t step = lanes * (whole ? e.workgroup.threads : e.workgroup.lanes);
     if (size % step == 0 && size / step * lanes <= kMostHeld) {
       Value first = e.mulIndex(whole ? e.thread() : e.lane(), lanes);
       SmallVector<Value> values, weights;
+      bool isEarly = ahead.rounds > 1 && whole && isMadeInFront(op, x);
+      if (isEarly)
+        ahead.emit(e, weight, [&] {
+          Value early = e.mulIndex(e.thread(), lanes);
+          for (int64_t i = 0; i < size; i += step)
+            weights.push_back(e.loadRaw(weight, e.addIndex(early, i), lanes));
+        });
       for (int64_t i = 0; i < size; i += step) {
         values.push_back(e.loadVector(x, with(row, e.addIndex(first, i)), lanes));
-        weights.push_back(e.loadRaw(weight, e.addIndex(first, i), lanes));
+        if (!isEarly)
+          weights.push_back(e.loadRaw(weight, e.addIndex(first, i), lanes));
       }
       Value sum;
       for (Value v : values)
@@ -179,12 +268,13 @@ static void lower(Emitter &e, LayerNormOp op) {
   e.barrier();
 }
 
-static void lower(Emitter &e, RopeOp op) {
+static void lower(Emitter &e, RopeOp op, const Ahead &ahead) {
   Value x = op.getInputs()[0], cos = op.getInputs()[1], sin = op.getInputs()[2];
   Value out = op.getOutputs()[0];
   int64_t rows = shapeOf(x)[0], heads = shapeOf(x)[1], size = shapeOf(x)[2];
   int64_t half = shapeOf(cos)[1] / 2, lanes = half ? widthFor(half, {x, cos, out}) : 1;
-  e.forThreads(rows * heads * (half / lanes), [&](Value point) {
+  // Both halves of a rotation: where they are, and what they become.
+  auto rotatePoint = [&](Value point) {
     auto at = e.delinearize(point, {rows, heads, half / lanes});
     Value i = e.mulIndex(at[2], lanes), j = e.addIndex(i, half);
     SmallVector<Value> row = {at[0], at[1]};
@@ -195,9 +285,26 @@ static void lower(Emitter &e, RopeOp op) {
     };
     Value minusHigh = arith::NegFOp::create(e.b, e.loc, high);
     Value newLow = rotate(i, low, minusHigh), newHigh = rotate(j, high, low);
-    e.storeVector(newLow, out, with(row, i));
-    e.storeVector(newHigh, out, with(row, j));
-  });
+    return std::array{std::pair(with(row, i), newLow), std::pair(with(row, j), newHigh)};
+  };
+  int64_t points = rows * heads * (half / lanes), threads = e.workgroup.threads;
+  // Of each six loads.
+  int64_t together = points % threads ? 1 : atOnce(points / threads, ahead.rounds / 2);
+  if (together > 1) {
+    e.loop(e.threadInTurn(), e.index(points), together * threads, {}, [&](Value first, ValueRange) {
+      SmallVector<std::pair<SmallVector<Value>, Value>> rotated;
+      for (int64_t r = 0; r < together; ++r)
+        llvm::append_range(rotated, rotatePoint(e.addIndex(first, r * threads)));
+      for (auto &[at, value] : rotated)
+        e.storeVector(value, out, at);
+      return SmallVector<Value>();
+    });
+  } else {
+    e.forThreads(points, [&](Value point) {
+      for (auto &[at, value] : rotatePoint(point))
+        e.storeVector(value, out, at);
+    });
+  }
   int64_t rest = size - 2 * half;
   if (rest) {
     int64_t restLanes = widthFor(rest, {x, out});
@@ -510,7 +617,9 @@ void hoistViews(Block &block) {
 }
 
 struct GPULowerNamedOps : fleet::impl::GPULowerNamedOpsBase<GPULowerNamedOps> {
-  LogicalResult lowerOne(Operation *op, Emitter &e) {
+  using GPULowerNamedOpsBase::GPULowerNamedOpsBase;
+
+  LogicalResult lowerOne(Operation *op, Emitter &e, const Ahead &ahead) {
     for (Value operand : op->getOperands()) {
       if (operand.getType().isIndex())
         continue;
@@ -523,8 +632,9 @@ struct GPULowerNamedOps : fleet::impl::GPULowerNamedOpsBase<GPULowerNamedOps> {
     if (auto partial = dyn_cast<ArgmaxPartialOp>(op); partial && !partial.getFirst())
       return op->emitOpError("expected a tile of one part, found all parts");
     TypeSwitch<Operation *>(op)
-        .Case<GatherOp, RmsNormOp, LayerNormOp, RopeOp, AttentionOp, ArgmaxOp, ArgmaxPartialOp, ArgmaxMergeOp>(
+        .Case<GatherOp, LayerNormOp, AttentionOp, ArgmaxOp, ArgmaxPartialOp, ArgmaxMergeOp>(
             [&](auto named) { lower(e, named); })
+        .Case<RmsNormOp, RopeOp>([&](auto named) { lower(e, named, ahead); })
         .Case([&](AttentionPartialOp partial) { lowerAttentionPartial(e, partial); })
         .Case([&](AttentionMergeOp merge) { lowerAttentionMerge(e, merge); });
     return success();
@@ -536,10 +646,18 @@ struct GPULowerNamedOps : fleet::impl::GPULowerNamedOpsBase<GPULowerNamedOps> {
       if (isNamed(op))
         ops.push_back(op);
     });
-    llvm::SmallPtrSet<Block *, 16> blocks;
-    for (Operation *op : ops)
-      if (blocks.insert(op->getBlock()).second)
-        hoistViews(*op->getBlock());
+    llvm::DenseMap<Block *, Operation *> fronts;
+    for (Operation *op : ops) {
+      auto [front, isNew] = fronts.try_emplace(op->getBlock(), nullptr);
+      if (!isNew)
+        continue;
+      hoistViews(*op->getBlock());
+      for (Operation &other : *op->getBlock()) {
+        if (isNamed(&other) || !isMemoryEffectFree(&other))
+          break;
+        front->second = &other;
+      }
+    }
     // Each op ends with a barrier, which the next one may not need.
     Accesses open;
     int64_t taken = 0;
@@ -548,7 +666,7 @@ struct GPULowerNamedOps : fleet::impl::GPULowerNamedOpsBase<GPULowerNamedOps> {
       Emitter e(builder, op->getLoc(), getOperation());
       e.firstWave = taken % e.workgroup.waves();
       open.add(op);
-      if (failed(lowerOne(op, e)))
+      if (failed(lowerOne(op, e, Ahead{rounds, fronts.lookup(op->getBlock())})))
         return signalPassFailure();
       Operation *next = op->getNextNode();
       auto barrier = dyn_cast_or_null<gpu::BarrierOp>(op->getPrevNode());

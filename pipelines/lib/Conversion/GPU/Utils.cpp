@@ -335,3 +335,35 @@ void mlir::fleet::gpugen::pollForEvent(Emitter &e, WaitOp op, const Poll &poll) 
     memref::StoreOp::create(e.b, e.loc, index, flags, e.index(1));
   });
 }
+
+/// Whether an entry of the manifest's params says how a weight is packed.
+static bool isParam(Attribute entry) {
+  auto entries = dyn_cast<DictionaryAttr>(entry);
+  auto shape = entries ? entries.getAs<ArrayAttr>("shape") : ArrayAttr();
+  auto pack = entries ? entries.getAs<IntegerAttr>("pack") : IntegerAttr();
+  return shape && llvm::all_of(shape, llvm::IsaPred<IntegerAttr>) && pack && (!pack.getInt() || shape.size() >= 2) &&
+         entries.getAs<StringAttr>("dtype");
+}
+
+LogicalResult gpugen::setOnPacked(ModuleOp module, StringRef name, Attribute value,
+                                  function_ref<bool(Type, int64_t, int64_t)> isMeant) {
+  auto manifest = module->getAttrOfType<DictionaryAttr>("fleet.manifest");
+  auto known = manifest ? manifest.getAs<ArrayAttr>("params") : ArrayAttr();
+  if (!known || !llvm::all_of(known, isParam))
+    return module.emitError("expected params with pack, shape and dtype in the fleet.manifest, found ")
+           << (known ? "one without" : "none");
+  Builder b(module.getContext());
+  SmallVector<Attribute> params;
+  for (auto entry : known.getAsRange<DictionaryAttr>()) {
+    int64_t pack = entry.getAs<IntegerAttr>("pack").getInt();
+    Type element = entry.getAs<StringAttr>("dtype").getValue() == "bf16" ? Type(b.getBF16Type()) : b.getF32Type();
+    NamedAttrList list(entry);
+    if (pack && isMeant(element, cast<IntegerAttr>(entry.getAs<ArrayAttr>("shape")[1]).getInt(), pack))
+      list.set(name, value);
+    params.push_back(list.getDictionary(module.getContext()));
+  }
+  NamedAttrList list(manifest);
+  list.set("params", b.getArrayAttr(params));
+  module->setAttr("fleet.manifest", list.getDictionary(module.getContext()));
+  return success();
+}

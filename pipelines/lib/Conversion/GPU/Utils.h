@@ -121,6 +121,11 @@ struct UsedLds {
 };
 UsedLds countUsedLds(gpu::GPUModuleOp module, int64_t alignment);
 
+/// Sets `name` on those params of the module's fleet.manifest that are packed weights `[N / columns][depth][columns]`
+/// of which `isMeant` holds: the loader follows it. Fails where the manifest does not say how they are packed.
+LogicalResult setOnPacked(ModuleOp module, StringRef name, Attribute value,
+                          function_ref<bool(Type element, int64_t depth, int64_t columns)> isMeant);
+
 } // namespace mlir::fleet::gpugen
 
 #endif // FLEET_LIB_CONVERSION_GPU_UTILS_H

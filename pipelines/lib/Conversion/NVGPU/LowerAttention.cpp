@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "PTX.h"
+#include "Streams.h"
 
 #include "../GPU/AttentionParts.h"
 
@@ -36,6 +36,10 @@ static constexpr int64_t kElements = 2 * kRows;
 /// room for, beside the weights on their way, is thrown out again and read twice. With more
 /// rows a warp the beginning matters less, and asking was slower.
 static constexpr int64_t kMostAsked = 131072;
+/// Words from those of one load of a query or key to those of the next.
+static constexpr int64_t kSwap = kWide / 2;
+/// Shared memory for rounds' keys and values, at most.
+static constexpr int64_t kMostBuffered = 65536;
 
 static ArrayRef<int64_t> shapeOf(Value value) { return cast<ShapedType>(value.getType()).getShape(); }
 static bool isF32(Value value) { return getElementTypeOrSelf(value.getType()).isF32(); }
@@ -61,7 +65,13 @@ struct Row {
   Value where, first, last;
 };
 
-/// One part of the context, one key/value head, all rows; a warp takes one row at
+/// Where keys or values of a warp's round come to: `at` is [warp][position][element], `full` the pointer
+/// to the mbarrier of this warp's part.
+struct Buffer {
+  Value cache, at, full;
+};
+
+/// One part of the context, one key/value head, all rows or a row group; a warp takes one row at
 /// a time, in rounds of 16 positions. Scores are (queries x head) * (head x positions): the
 /// query heads of the group are rows of the mma, and keys come as they lie in memory, 16 bytes a
 /// lane, if the contracted elements are counted in that order. Their powers of two are, as
@@ -74,35 +84,60 @@ struct Row {
 ///
 /// All keys and values of a round are asked for before the first is used: eight warps have
 /// 64 KB on their way.
+///
+/// With many rows bulk copies bring them to buffers of shared memory that belong to one warp. The next
+/// round's keys are asked for as soon as this round's have been read, so are values, and across
+/// rows too: what is on its way does not wait for arithmetic.
 struct Attention {
   Emitter &e;
   AttentionPartialOp op;
   ValueRange in = op.getInputs();
   Value q = in[0], slots = in[3], positions = in[4], keys = in[5], values = in[6], out = op.getOutputs()[0];
-  int64_t rows = shapeOf(q)[0], heads = shapeOf(q)[1], size = shapeOf(q)[2], context = shapeOf(keys)[2];
+  int64_t heads = shapeOf(q)[1], size = shapeOf(q)[2], context = shapeOf(keys)[2];
   int64_t length = llvm::divideCeil(context, static_cast<int64_t>(op.getParts()));
+  /// Row i of this worker is own.at(i).
+  DealtRows own{e, op};
   std::optional<DealtPart> dealt = op.getDealt() ? std::optional(DealtPart{e, op}) : std::nullopt;
+  Type i32 = e.b.getI32Type();
   Value zero = e.index(0);
   Value begin = e.mulIndex(op.getPart(), length);
   Value end = arith::MinUIOp::create(e.b, e.loc, e.addIndex(begin, length), e.index(context));
-  Value group = arith::DivUIOp::create(e.b, e.loc, e.lane(), e.index(4));
-  Value inGroup = arith::RemUIOp::create(e.b, e.loc, e.lane(), e.index(4));
-  Type i32 = e.b.getI32Type();
+  int64_t roundBytes = kPositions * size * 2;
+  /// Whether rounds are copied to shared memory.
+  bool isCopied = canCopy();
+  /// Then the thread as the body has it: what follows from it takes no register of other bodies.
+  Value thread = isCopied ? e.toIndex(madeHere(e, toI32(e.thread()))) : Value();
+  Value group = arith::DivUIOp::create(e.b, e.loc, lane(), e.index(4));
+  Value inGroup = arith::RemUIOp::create(e.b, e.loc, lane(), e.index(4));
   /// Rests stand in the other half of the mma's 8 rows or columns.
   bool isHalf = 2 * heads <= kRows;
   /// In a lane of the first half (i1): of heads as rows, and of heads as columns.
-  Value isHigh = less(e.lane(), e.index(16)), isHighColumn = less(inGroup, e.index(2));
+  Value isHigh = less(lane(), e.index(16)), isHighColumn = less(inGroup, e.index(2));
   int64_t keyLoads = size / kKeyLoad;
+  /// Where rounds are copied to.
+  Buffer keyBuffer = {}, valueBuffer = {};
+  Value isLeader = {};
+  /// In lane i the slot and the position of the i-th row of its warp.
+  Value slotsOfWarp = {}, positionsOfWarp = {};
+  /// Keys of odd positions are read in another order than those of even ones, for which the mma of scores
+  /// needs 8 rows more.
+  bool isTwisted = isCopied && (isHalf || !isF32(q));
 
   Value less(Value x, Value y) { return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ult, x, y); }
   Value choose(Value condition, Value x, Value y) { return arith::SelectOp::create(e.b, e.loc, condition, x, y); }
   Value greater(Value x, Value y) { return arith::MaxNumFOp::create(e.b, e.loc, x, y); }
   Value both(Value x, Value y) { return arith::AndIOp::create(e.b, e.loc, x, y); }
+  Value notLess(Value x, Value y) { return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::uge, x, y); }
+  Value least(Value x, Value y) { return arith::MinUIOp::create(e.b, e.loc, x, y); }
+  Value plus(Value x, Value y) { return arith::AddIOp::create(e.b, e.loc, x, y); }
   Value isActive(Value slot) { return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::sge, slot, e.i32(0)); }
   Value toI32(Value index) { return arith::IndexCastOp::create(e.b, e.loc, i32, index); }
   Value add(Value position, int64_t more) {
     return more ? Value(arith::AddIOp::create(e.b, e.loc, position, e.i32(more))) : position;
   }
+  Value lane() { return thread ? arith::RemUIOp::create(e.b, e.loc, thread, e.index(e.workgroup.lanes)) : e.lane(); }
+  /// The warp, where rounds are copied.
+  Value wave() { return arith::DivUIOp::create(e.b, e.loc, thread, e.index(e.workgroup.lanes)); }
   int64_t stride() { return dealt ? dealt->stride() : kPositions; }
 
   SmallVector<Value> words(Value from, ValueRange at) { return wordsOf(e.loadRaw(from, at, kWide)); }
@@ -115,12 +150,22 @@ struct Attention {
     return all;
   }
 
+  /// The row of this number, or, past the last of a smaller row group, that one again.
+  Value rowOf(Value number) {
+    if (own.rows % own.groups == 0)
+      return own.at(number);
+    Value last = arith::SubIOp::create(e.b, e.loc, own.count(), e.index(1));
+    return own.at(arith::MinUIOp::create(e.b, e.loc, number, last));
+  }
+
   Row rowAt(Value row) {
-    Value slot = e.load(slots, row);
+    return rowAt(e.load(slots, row), [&] { return e.load(positions, row); });
+  }
+  Row rowAt(Value slot, function_ref<Value()> position) {
     Row r;
     r.where = e.toIndex(arith::MaxSIOp::create(e.b, e.loc, slot, e.i32(0)));
     r.first = dealt ? dealt->first() : begin;
-    r.last = e.addIndex(e.toIndex(e.load(positions, row)), 1);
+    r.last = e.addIndex(e.toIndex(position()), 1);
     r.last = arith::MinUIOp::create(e.b, e.loc, r.last, dealt ? e.index(context) : end);
     // A row that is idle or stands before this part has nothing here.
     r.last = choose(isActive(slot), r.last, zero);
@@ -130,21 +175,33 @@ struct Attention {
 
   /// The part that reads a position is the one that stores it.
   void storeNew() {
-    e.forThreads(rows * (size / kWide), [&](Value point) {
-      auto at = e.delinearize(point, {rows, size / kWide});
-      Value slot = e.load(slots, at[0]), position = e.toIndex(e.load(positions, at[0]));
-      Value isHere = dealt ? both(less(position, e.index(context)), dealt->has(position))
-                           : both(less(position, end),
-                                  arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::uge, position, begin));
-      e.ifThen(both(isActive(slot), isHere), [&] {
-        SmallVector<Value> from = {at[0], zero, e.mulIndex(at[1], kWide)};
-        SmallVector<Value> to = {e.toIndex(slot), zero, position, from[2]};
-        for (auto [source, cache] : {std::pair(in[1], keys), std::pair(in[2], values)}) {
-          Value eight = e.loadRaw(source, from, kWide);
-          e.storeRaw(isF32(source) ? e.round(eight, e.b.getBF16Type()) : eight, cache, to);
-        }
-      });
+    auto isHere = [&](Value position) {
+      if (dealt)
+        return both(less(position, e.index(context)), dealt->has(position));
+      return both(less(position, end), arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::uge, position, begin));
+    };
+    auto store = [&](Value slot, Value position, ArrayRef<Value> from) {
+      SmallVector<Value> to = {e.toIndex(slot), zero, position, from[2]};
+      for (auto [source, cache] : {std::pair(in[1], keys), std::pair(in[2], values)}) {
+        Value eight = e.loadRaw(source, from, kWide);
+        e.storeRaw(isF32(source) ? e.round(eight, e.b.getBF16Type()) : eight, cache, to);
+      }
+    };
+    e.forThreads(own.most * (size / kWide), [&](Value point) {
+      auto at = e.delinearize(point, {own.most, size / kWide});
+      Value row = rowOf(at[0]);
+      Value slot = e.load(slots, row), position = e.toIndex(e.load(positions, row)), isOwn = isHere(position);
+      e.ifThen(both(isActive(slot), isOwn), [&] { store(slot, position, {row, zero, e.mulIndex(at[1], kWide)}); });
     });
+    auto positionOf = [&](Value row) { return e.toIndex(e.load(positions, row)); };
+    own.forSharedRows([&](Value row) { return isHere(positionOf(row)); },
+                      [&](Value row) {
+                        Value slot = e.load(slots, row), position = positionOf(row);
+                        e.loop(size, kWide, [&](Value at) { store(slot, position, {row, zero, at}); });
+                      });
+    // Copies read what is stored here.
+    if (isCopied)
+      fenceAsyncProxy(e, /*isGlobal=*/true);
     e.barrier();
   }
 
@@ -158,7 +215,9 @@ struct Attention {
     Value inRound = arith::DivUIOp::create(e.b, e.loc, e.lane(), e.index(lines));
     Value first = e.toIndex(row.first), last = e.toIndex(row.last);
     Value until = arith::MinUIOp::create(e.b, e.loc, last, e.addIndex(first, most * stride()));
-    e.loop(first, until, stride(), {}, [&](Value base, ValueRange) {
+    // Where rounds are copied the first one is asked for already.
+    Value from = isCopied ? e.addIndex(first, stride()) : first;
+    e.loop(from, until, stride(), {}, [&](Value base, ValueRange) {
       for (int64_t i = 0; i < kPositions; i += atOnce) {
         Value position = e.addIndex(e.addIndex(base, inRound), i);
         e.ifThen(less(position, last), [&] {
@@ -173,18 +232,173 @@ struct Attention {
 
   void emit() {
     // Of a warp without a row it is not used.
-    Value row = e.wave(), first = arith::MinUIOp::create(e.b, e.loc, row, e.index(rows - 1));
-    Row here = rowAt(first);
+    Value number = isCopied ? wave() : e.wave(),
+          first = rowOf(arith::MinUIOp::create(e.b, e.loc, number, e.index(own.most - 1)));
+    Row here;
+    if (isCopied) {
+      makeBuffers();
+      here = rowOfWarp(number);
+    } else {
+      here = rowAt(first);
+    }
     SmallVector<Value> query = loadQuery(first);
-    if (rows <= e.workgroup.waves())
-      askAhead(here);
-    storeNew();
-    // Carried: where the row stands, and its queries.
+    if (isCopied) {
+      storeBesideFirstRound(here);
+    } else {
+      if (own.most <= e.workgroup.waves())
+        askAhead(here);
+      storeNew();
+    }
+    // Carried: where the row stands, the parity of its first round, and its queries.
     SmallVector<Value> carried = {here.where, here.first, here.last};
+    if (isCopied)
+      carried.push_back(e.i32(0));
     llvm::append_range(carried, splitQuery(query));
-    e.loop(row, e.index(rows), e.workgroup.waves(), carried,
-           [&](Value row, ValueRange before) { return takeRow(row, before); });
+    e.loop(number, own.count(), e.workgroup.waves(), carried,
+           [&](Value number, ValueRange before) { return takeRow(number, before); });
+    if (isCopied)
+      dropBuffers();
     e.barrier();
+  }
+
+  /// A bulk copy takes the positions of a round as one piece of memory.
+  bool canCopy() {
+    auto isInOnePiece = [&](Value cache) {
+      auto type = cast<MemRefType>(cache.getType());
+      auto space = dyn_cast_or_null<gpu::AddressSpaceAttr>(type.getMemorySpace());
+      SmallVector<int64_t> strides;
+      int64_t offset;
+      return space && space.getValue() == gpu::AddressSpace::Global &&
+             succeeded(type.getStridesAndOffset(strides, offset)) && strides[2] == size;
+    };
+    int64_t waves = e.workgroup.waves();
+    return own.rows > kMostLoaded && own.most <= waves * e.workgroup.lanes && 2 * waves * roundBytes <= kMostBuffered &&
+           isInOnePiece(keys) && isInOnePiece(values);
+  }
+
+  /// Buffers and mbarriers of this task: what other bodies keep there is gone, and they find no mbarrier.
+  void makeBuffers() {
+    int64_t waves = e.workgroup.waves(), bytes = waves * roundBytes;
+    Value wave = this->wave();
+    isLeader = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, lane(), zero);
+    Value barriers = besideScratch(e, 2 * bytes, inWorkgroupMemory({waves * 2 * 8}, e.b.getI8Type()));
+    auto bufferOf = [&](int64_t i, Value cache) {
+      auto type = inWorkgroupMemory({waves, kPositions, size}, e.b.getBF16Type());
+      return Buffer{cache, besideScratch(e, i * bytes, type),
+                    pointerTo(e, barriers, e.addIndex(e.mulIndex(wave, 16), i * 8))};
+    };
+    keyBuffer = bufferOf(0, keys), valueBuffer = bufferOf(1, values);
+    e.ifThen(isLeader, [&] {
+      for (Value full : {keyBuffer.full, valueBuffer.full})
+        initBarrier(e, full, 1);
+      fenceBarrierInit(e);
+      // What earlier steps have stored comes before the copies that read it.
+      fenceAsyncProxy(e, /*isGlobal=*/true);
+    });
+    syncWarp(e);
+    Value mine = e.addIndex(wave, e.mulIndex(lane(), waves));
+    Value row = rowOf(least(mine, e.index(own.most - 1)));
+    slotsOfWarp = e.load(slots, row), positionsOfWarp = e.load(positions, row);
+  }
+
+  void dropBuffers() {
+    syncWarp(e);
+    e.ifThen(isLeader, [&] {
+      for (Value full : {keyBuffer.full, valueBuffer.full})
+        invalidateBarrier(e, full);
+    });
+  }
+
+  /// What lane `from` (i32) of the warp has.
+  Value ofLane(Value value, Value from) {
+    return gpu::ShuffleOp::create(e.b, e.loc, value, from, e.i32(e.workgroup.lanes), gpu::ShuffleMode::IDX)
+        .getShuffleResult();
+  }
+
+  /// Row `number` of this worker, one of this warp's; past the last one without positions.
+  Row rowOfWarp(Value number) {
+    Value turn = toI32(arith::DivUIOp::create(e.b, e.loc, number, e.index(e.workgroup.waves())));
+    Row r = rowAt(ofLane(slotsOfWarp, turn), [&] { return ofLane(positionsOfWarp, turn); });
+    r.last = choose(less(number, own.count()), r.last, e.i32(0));
+    return r;
+  }
+
+  /// Asks for the round at `base` of a row (where, last), if it has one there. Whoever reads this buffer has done so
+  /// before a warp sync.
+  void ask(const Buffer &buffer, Value where, Value base, Value last) {
+    e.ifThen(both(isLeader, less(base, last)), [&] {
+      Value count = least(arith::SubIOp::create(e.b, e.loc, last, base), e.i32(kPositions));
+      Value bytes = arith::MulIOp::create(e.b, e.loc, count, e.i32(size * 2));
+      // The copy does not overtake loads that were issued and have not come back.
+      fenceAsyncProxy(e);
+      arriveExpecting(e, buffer.full, bytes);
+      auto metadata = memref::ExtractStridedMetadataOp::create(e.b, e.loc, buffer.cache);
+      Value element =
+          e.addIndex(metadata.getOffset(), arith::MulIOp::create(e.b, e.loc, where, metadata.getStrides()[0]));
+      element = e.addIndex(element, e.mulIndex(e.toIndex(base), size));
+      copyBulk(e, pointerTo(e, buffer.at, e.mulIndex(wave(), roundBytes)),
+               pointerTo(e, buffer.cache, e.mulIndex(element, 2)), bytes, buffer.full);
+    });
+  }
+  void askForBoth(const Row &row, Value base) {
+    for (const Buffer &buffer : {keyBuffer, valueBuffer})
+      ask(buffer, row.where, base, row.last);
+  }
+
+  /// The first round of a warp's first row is asked for before this step's keys and values are stored, if none of them
+  /// is in it: positions of a slot within a step follow each other.
+  void storeBesideFirstRound(const Row &row) {
+    Value until = plus(least(add(row.first, kPositions), row.last), e.i32(own.rows));
+    Value position = ofLane(positionsOfWarp, e.i32(0));
+    Value isOld = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ule, until, add(position, 1));
+    Row early = row, late = row;
+    early.last = choose(isOld, row.last, e.i32(0)), late.last = choose(isOld, e.i32(0), row.last);
+    askForBoth(early, row.first);
+    if (own.most <= e.workgroup.waves())
+      askAhead(row);
+    storeNew();
+    e.ifThen(isLeader, [&] { fenceAsyncProxy(e, /*isGlobal=*/true); });
+    askForBoth(late, row.first);
+  }
+
+  /// As loadKeys(), of a round that has come to shared memory. All rows of a buffer begin in the same bank: of two
+  /// positions side by side one has the elements of 64 in the other order.
+  SmallVector<Value> readKeys() {
+    Value wave = this->wave(), twist = e.mulIndex(arith::RemUIOp::create(e.b, e.loc, group, e.index(2)), kKeyLoad);
+    SmallVector<Value> all;
+    for (int64_t j = 0; j < kPositions; j += kRows)
+      for (int64_t d = 0; d < size; d += kKeyLoad) {
+        Value first = e.index(d);
+        if (isTwisted)
+          first = arith::XOrIOp::create(e.b, e.loc, first, twist);
+        llvm::append_range(
+            all, words(keyBuffer.at, {wave, e.addIndex(group, j), e.addIndex(e.mulIndex(inGroup, kWide), first)}));
+      }
+    return all;
+  }
+
+  /// As loadValues(). Positions that are not there become 0: they have no weight, but what an
+  /// earlier round has left may be no number.
+  SmallVector<SmallVector<Value>> readValues(Value base, Value last) {
+    Value wave = this->wave(), pieces = e.index(size / kWide);
+    e.ifThen(less(last, add(base, kPositions)), [&] {
+      auto type = inWorkgroupMemory({e.workgroup.waves(), kPositions, size / 2}, e.b.getF32Type());
+      Value asFloats = besideScratch(e, e.workgroup.waves() * roundBytes, type);
+      for (int64_t i = 0; i < kPositions * size / kWide; i += e.workgroup.lanes) {
+        Value piece = e.addIndex(lane(), i), position = arith::DivUIOp::create(e.b, e.loc, piece, pieces);
+        e.ifThen(notLess(plus(base, toI32(position)), last), [&] {
+          Value column = e.mulIndex(arith::RemUIOp::create(e.b, e.loc, piece, pieces), kWide / 2);
+          e.storeRaw(e.splat(0, kWide / 2), asFloats, {wave, position, column});
+        });
+      }
+      syncWarp(e);
+    });
+    SmallVector<SmallVector<Value>> all;
+    for (int64_t d = 0; d < size; d += kValueLoad)
+      for (int64_t j : {0, 1, 8, 9})
+        all.push_back(words(valueBuffer.at,
+                            {wave, e.addIndex(e.mulIndex(inGroup, 2), j), e.addIndex(e.mulIndex(group, kWide), d)}));
+    return all;
   }
 
   /// Keys of positions g and g + 8 of the round (g = lane / 4): of each, of each 32
@@ -250,26 +464,34 @@ struct Attention {
     return all;
   }
 
-  SmallVector<Value> takeRow(Value row, ValueRange before) {
+  SmallVector<Value> takeRow(Value number, ValueRange before) {
     Row here{before[0], before[1], before[2]}, next = here;
-    ValueRange query = before.drop_front(3);
-    Value nextRow = row;
-    bool hasNext = rows > e.workgroup.waves();
+    ValueRange query = before.drop_front(isCopied ? 4 : 3);
+    Value row = own.at(number), nextRow = row;
+    bool hasNext = own.most > e.workgroup.waves();
     if (hasNext) {
-      Value number = e.addIndex(row, e.workgroup.waves());
-      nextRow = arith::MinUIOp::create(e.b, e.loc, number, e.index(rows - 1));
-      next = rowAt(nextRow);
+      Value after = e.addIndex(number, e.workgroup.waves());
+      nextRow = rowOf(arith::MinUIOp::create(e.b, e.loc, after, e.index(own.most - 1)));
+      next = isCopied ? rowOfWarp(after) : rowAt(nextRow);
+    } else if (isCopied) {
+      next.last = e.i32(0);
     }
+    // Whoever takes a row finds its first round asked for.
+    if (isCopied && hasNext)
+      e.ifThen(notLess(here.first, here.last), [&] { askForBoth(next, next.first); });
 
     // Carried: the maximum, this lane's sum of weights, and the weighted values (four of
     // each mma).
     SmallVector<Value> state = {e.f32(kLowest), e.f32(0)};
     state.append(4 * size / kElements, e.f32(0));
+    // And the parity of the round.
+    if (isCopied)
+      state.push_back(before[3]);
     auto rounds = scf::ForOp::create(e.b, e.loc, here.first, here.last, e.i32(stride()), state);
     {
       OpBuilder::InsertionGuard guard(e.b);
       e.b.setInsertionPointToEnd(rounds.getBody());
-      SmallVector<Value> after = addPositions(rounds.getInductionVar(), here, query, rounds.getRegionIterArgs());
+      SmallVector<Value> after = addPositions(rounds.getInductionVar(), here, next, query, rounds.getRegionIterArgs());
       scf::YieldOp::create(e.b, e.loc, after);
     }
     state = llvm::to_vector_of<Value>(rounds.getResults());
@@ -277,6 +499,8 @@ struct Attention {
     SmallVector<Value> ahead = hasNext ? loadQuery(nextRow) : SmallVector<Value>();
     storeRow(row, state);
     SmallVector<Value> after = {next.where, next.first, next.last};
+    if (isCopied)
+      after.push_back(state.back());
     if (hasNext)
       llvm::append_range(after, splitQuery(ahead));
     else
@@ -284,31 +508,58 @@ struct Attention {
     return after;
   }
 
-  SmallVector<Value> addPositions(Value base, const Row &here, ValueRange query, ValueRange carried) {
-    // All loads of a round are on their way together. The assembler would move those of the
-    // values to where they are used, behind the scores: across a barrier it does not.
-    SmallVector<Value> keyWords = loadKeys(here.where, base, here.last);
+  /// `next` is the warp's next row, of which the first round comes behind the last one of this.
+  SmallVector<Value> addPositions(Value base, const Row &here, const Row &next, ValueRange query, ValueRange carried) {
+    SmallVector<Value> keyWords;
+    SmallVector<SmallVector<Value>> value;
+    Value parity, where, after, last;
+    if (isCopied) {
+      parity = carried.back();
+      after = add(base, stride());
+      Value isSame = less(after, here.last);
+      where = choose(isSame, here.where, next.where);
+      after = choose(isSame, after, next.first), last = choose(isSame, here.last, next.last);
+      waitForPhase(e, keyBuffer.full, parity);
+      keyWords = readKeys();
+      syncWarp(e);
+      ask(keyBuffer, where, after, last);
+    } else {
+      // All loads of a round are on their way together. The assembler would move those of the
+      // values to where they are used, behind the scores: across a barrier it does not.
+      keyWords = loadKeys(here.where, base, here.last);
+      value = loadValues(here.where, base, here.last);
+      syncWarp(e);
+    }
     ValueRange key(keyWords);
-    SmallVector<SmallVector<Value>> value = loadValues(here.where, base, here.last);
-    syncWarp(e);
 
     // The two blocks of positions in turn: neither waits for itself, and a left side is put
     // together once.
     Value nothing = e.i32(0);
     int64_t queryWords = keyLoads * kWide / 2;
     ValueRange queryRest = query.drop_front(queryWords);
-    SmallVector<SmallVector<Value>> products(kPositions / kRows, SmallVector<Value>(4, e.f32(0)));
+    int64_t blocks = kPositions / kRows;
+    SmallVector<SmallVector<Value>> products(isTwisted ? 2 * blocks : blocks, SmallVector<Value>(4, e.f32(0)));
     for (int64_t u = 0; u < queryWords; u += 2) {
       SmallVector<Value> left = {query[u], nothing, query[u + 1], nothing};
+      bool isSecond = isTwisted && (u & kSwap);
       if (!queryRest.empty())
         left[1] = queryRest[u], left[3] = queryRest[u + 1];
-      for (auto [j, sum] : llvm::enumerate(products))
+      else if (isTwisted) // both loads with the same left side: rows g + 8 are for what is in the other order
+        left = {query[u & ~kSwap], query[u | kSwap], query[(u + 1) & ~kSwap], query[(u + 1) | kSwap]};
+      for (int64_t j = 0; j < blocks; ++j) {
+        SmallVector<Value> &sum = products[isSecond ? blocks + j : j];
         sum = multiply(e, left, llvm::to_vector(key.slice(j * queryWords + u, 2)), sum);
+      }
     }
     SmallVector<Value> dots;
-    for (ArrayRef<Value> sum : products)
+    for (int64_t j = 0; j < blocks; ++j)
       for (int64_t i = 0; i < 2; ++i) {
+        ArrayRef<Value> sum = products[j];
         Value dot = sum[i];
+        // Column 2t + i, an even or odd position: its first elements in rows g of one sum, the others in g + 8 of the
+        // other.
+        if (isTwisted)
+          dot = e.add(sum[3 * i], products[blocks + j][2 - i]);
         if (isF32(q))
           dot = e.add(dot, isHalf ? e.shuffleXor(dot, e.workgroup.lanes / 2) : sum[2 + i]);
         dots.push_back(dot);
@@ -347,6 +598,12 @@ struct Attention {
       shrinks[i] = gpu::ShuffleOp::create(e.b, e.loc, shrink, arith::AddIOp::create(e.b, e.loc, lane, e.i32(4 * i)),
                                           e.i32(e.workgroup.lanes), gpu::ShuffleMode::IDX)
                        .getShuffleResult();
+    if (isCopied) {
+      waitForPhase(e, valueBuffer.full, parity);
+      value = readValues(base, here.last);
+      syncWarp(e);
+      ask(valueBuffer, where, after, last);
+    }
     SmallVector<Value> state = {maximum, sum};
     for (int64_t d = 0; d < size / kValueLoad; ++d)
       for (int64_t j = 0; j < kWide; j += 2) {
@@ -362,6 +619,8 @@ struct Attention {
           total = multiply(e, left, rest, total);
         llvm::append_range(state, total);
       }
+    if (isCopied)
+      state.push_back(arith::XOrIOp::create(e.b, e.loc, parity, e.i32(1)));
     return state;
   }
 

@@ -252,15 +252,24 @@ static void lower(Emitter &e, linalg::MatmulOp op, Contraction c, std::optional<
     for (size_t i = 0, n = sums.size(); i < n; ++i)
       sums[i] = e.add(both[i], both[n + i]);
   } else {
+    bool isOrdered = e.module->hasAttr(kOrdered);
+    auto weight = [&](Value depth, Value column) -> Value {
+      if (!isOrdered)
+        return e.load(c.rhs, {depth, column});
+      // Element [s][c][n][t][e] of the tile, taken as rows of its columns.
+      Value step = e.mulIndex(quotient(depth, kDepth), kDepth), pair = rem(quotient(depth, 2), 2);
+      Value row = e.addIndex(e.addIndex(step, e.mulIndex(pair, kDepth / 2)), quotient(column, 2));
+      Value at = e.addIndex(e.mulIndex(quotient(rem(depth, kDepth), 4), 2), rem(depth, 2));
+      return e.load(c.rhs, {row, e.addIndex(e.mulIndex(rem(column, 2), kColumns / 2), at)});
+    };
     sums = e.loop(e.mulIndex(wave, kDepth), e.index(c.depth), waves * kDepth, sums, [&](Value depth, ValueRange sums) {
       // As the four matrices would hold them: (column, depths d and d + 1).
       SmallVector<Value> left;
       for (auto [deeper, right] : {std::pair(0, 0), {0, 8}, {8, 0}, {8, 8}}) {
         Value at = e.addIndex(e.addIndex(depth, inGroup), deeper);
         Value column = e.addIndex(group, right);
-        Value two = vector::FromElementsOp::create(
-            e.b, e.loc, VectorType::get({2}, e.b.getBF16Type()),
-            ValueRange{e.load(c.rhs, {at, column}), e.load(c.rhs, {e.addIndex(at, 1), column})});
+        Value two = vector::FromElementsOp::create(e.b, e.loc, VectorType::get({2}, e.b.getBF16Type()),
+                                                   ValueRange{weight(at, column), weight(e.addIndex(at, 1), column)});
         Value bits = vector::BitCastOp::create(e.b, e.loc, VectorType::get({1}, i32), two);
         left.push_back(vector::ExtractOp::create(e.b, e.loc, bits, int64_t(0)));
       }

@@ -15,15 +15,18 @@ using namespace mlir::fleet;
 using namespace mlir::fleet::gpugen;
 using namespace mlir::fleet::nv;
 
-/// Bytes of activations that a lane loads at once.
+/// Bytes of activations that a lane loads at once, at most.
 static constexpr int64_t kLoadBytes = 16;
 /// Sums that a thread adds at once.
 static constexpr int64_t kLanes = 4;
 /// Contracted elements that a lane has of one mma: two pairs.
 static constexpr int64_t kOfStep = kDepth / 4;
 
-/// Contracted elements that a lane loads at once: those of 2 steps, of f32 of one.
-static int64_t widthOf(const Contraction &c) { return kLoadBytes / (c.isWide ? 4 : 2); }
+/// Contracted elements that a lane loads at once: those of one step, or of 2 of bf16. Ordered weights
+/// stand for one step's.
+static int64_t widthOf(const Contraction &c, bool isOrdered) {
+  return isOrdered ? kOfStep : kLoadBytes / (c.isWide ? 4 : 2);
+}
 
 /// Finds what each of the contractions adds to; false if the loop has another use for it.
 static bool findResults(TileLoop &tiles) {
@@ -61,7 +64,7 @@ static bool findResults(TileLoop &tiles) {
 
 std::optional<TileLoop> nv::matchTileLoop(func::FuncOp body) {
   std::optional<TileLoop> found;
-  bool isOne = true;
+  bool isOne = true, isOrdered = body->getParentOp()->hasAttr(kOrdered);
   body.walk([&](linalg::MatmulOp op) {
     auto contraction = matchContraction(op);
     if (!contraction || !op->hasAttr(kStreamed))
@@ -70,7 +73,7 @@ std::optional<TileLoop> nv::matchTileLoop(func::FuncOp body) {
     if (!found)
       found = TileLoop{loop, {}, *contraction, {}};
     isOne &= found->loop == loop && loop.getNumResults() == 0 && loop.isDefinedOutsideOfLoop(contraction->lhs) &&
-             found->first.lhs == contraction->lhs && contraction->depth % (4 * widthOf(*contraction)) == 0;
+             found->first.lhs == contraction->lhs && contraction->depth % (4 * widthOf(*contraction, isOrdered)) == 0;
     found->ops.push_back(op);
   });
   if (!found || !isOne || !findResults(*found))
@@ -83,19 +86,21 @@ struct Together {
   Emitter &e;
   TileLoop &tiles;
   int64_t slots, groups, together, summed;
-  /// For how many of those that a slot waits for each warp arrives.
-  int32_t arrivals;
+  /// The warps of a turn are warpgroups: they multiply by wgmma.
+  bool hasGroups = hasWarpgroups(groups);
   Contraction &c = tiles.first;
   int64_t streams = tiles.ops.size(), turns = e.workgroup.waves() / groups;
   int64_t blocks = blocksOf(c.rows, groups);
   int64_t chunks = llvm::divideCeil(c.depth, kDeep);
   /// Elements that a lane loads at once, and a warp of each row; steps of these.
-  int64_t width = widthOf(c), load = 4 * width, stepsOfLoad = width / kOfStep;
+  int64_t width = widthOf(c, hasGroups), load = 4 * width, stepsOfLoad = width / kOfStep;
   /// What an activation is the sum of.
   int64_t parts = c.isWide ? 2 : 1;
   /// What a lane has loaded of a step of a block, and of a chunk.
   int64_t perStep = c.isWide ? kOfStep : kOfStep / 2, perChunk = kDeep / kDepth * blocks * perStep;
-  /// Sums of a block that take a slot's products in turn. Where warps share slots, and have one
+  /// Registers of a step's fragments, of all blocks and parts.
+  int64_t perFragment = hasGroups ? 4 : blocks * parts * 2;
+  /// Sums of a block that take a slot's products in turn, in mma's. Where warps share slots, and have one
   /// block of rows, the way through one sum would take longer than the next slots to come.
   int64_t chains = parts + (groups > 1 && blocks == 1);
   /// Warps that share a slot read shared memory as often as it can be read.
@@ -107,6 +112,11 @@ struct Together {
 
   Value rem(Value x, int64_t y) { return arith::RemUIOp::create(e.b, e.loc, x, e.index(y)); }
   Value quotient(Value x, int64_t y) { return arith::DivUIOp::create(e.b, e.loc, x, e.index(y)); }
+  /// The same number of at most 32 bits, made here.
+  Value remade(Value number) {
+    Value word = madeHere(e, arith::IndexCastUIOp::create(e.b, e.loc, e.b.getI32Type(), number));
+    return arith::IndexCastUIOp::create(e.b, e.loc, e.b.getIndexType(), word);
+  }
   Value less(Value x, Value y) { return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ult, x, y); }
   Value atMost(Value x, int64_t y) { return arith::MinUIOp::create(e.b, e.loc, x, e.index(y)); }
   using Make = function_ref<SmallVector<Value>()>;
@@ -133,11 +143,13 @@ struct Together {
   void begin() {
     // LLVM would compute what follows from it in front of the walk, for all bodies at once, and so
     // take registers from each.
-    Value word = madeHere(e, arith::IndexCastUIOp::create(e.b, e.loc, e.b.getI32Type(), lane));
-    lane = arith::IndexCastUIOp::create(e.b, e.loc, e.b.getIndexType(), word);
-    turn = rem(e.wave(), turns);
-    firstRow = e.mulIndex(quotient(e.wave(), turns), blocks * kRows);
+    lane = remade(lane);
+    // A warpgroup is four warps one behind the other.
+    turn = hasGroups ? quotient(e.wave(), groups) : rem(e.wave(), turns);
+    firstRow = e.mulIndex(hasGroups ? rem(e.wave(), groups) : quotient(e.wave(), turns), blocks * kRows);
     group = quotient(lane, 4), inGroup = rem(lane, 4);
+    if (hasGroups)
+      return;
     Value position = rem(lane, 8), high = quotient(lane, 16), half = rem(quotient(lane, 8), 2);
     Value t = quotient(position, 2);
     Value pair = arith::XOrIOp::create(e.b, e.loc, high, rem(t, 2));
@@ -162,7 +174,7 @@ struct Together {
     Value all = e.loadRaw(c.lhs, {row, e.addIndex(at, e.mulIndex(inGroup, width))}, width);
     if (!c.isWide)
       all = vector::BitCastOp::create(e.b, e.loc, VectorType::get({width / 2}, e.b.getI32Type()), all);
-    for (int64_t i = 0; i < kLoadBytes / 4; ++i)
+    for (int64_t i = 0; i < stepsOfLoad * perStep; ++i)
       loaded[((q * stepsOfLoad + i / perStep) * blocks + n) * perStep + i % perStep] =
           vector::ExtractOp::create(e.b, e.loc, all, i);
   }
@@ -183,8 +195,26 @@ struct Together {
     return {arith::SelectOp::create(e.b, e.loc, condition, y, x), arith::SelectOp::create(e.b, e.loc, condition, x, y)};
   }
 
+  /// Its fragments as wgmma's left side, [step][4]: the lane's first pair of row g and of row g + 8, then
+  /// the second pair. Row g + 8 is the next block's, what rounding row g leaves, or nobody's.
+  SmallVector<Value> asLeft(ValueRange loaded) {
+    SmallVector<Value> fragments;
+    for (size_t i = 0; i < loaded.size(); i += blocks * perStep)
+      for (size_t pair = 0; pair < 2; ++pair) {
+        if (c.isWide) {
+          auto [high, rest] = splitBf16(e, loaded[i + 2 * pair], loaded[i + 2 * pair + 1]);
+          fragments.append({high, rest});
+        } else {
+          fragments.append({loaded[i + pair], blocks > 1 ? loaded[i + perStep + pair] : e.i32(0)});
+        }
+      }
+    return fragments;
+  }
+
   /// Its fragments, [step][block][part][2]: pairs of words, swapped in odd lanes.
   SmallVector<Value> asFragments(ValueRange loaded) {
+    if (hasGroups)
+      return asLeft(loaded);
     Value isOdd = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ne, rem(inGroup, 2), e.index(0));
     SmallVector<Value> fragments;
     if (!c.isWide) {
@@ -217,10 +247,37 @@ struct Together {
     return left;
   }
 
+  /// What `multiplySlot` says, by warpgroups.
+  SmallVector<Value> multiplyByGroups(Value data, Value slot, Value chunk, ArrayRef<Value> fragments,
+                                      ValueRange before) {
+    Value base = e.mulIndex(slot, kSlot);
+    SmallVector<Value> products;
+    if (!isRagged) {
+      products = multiplyByGroup(e, fragments, describeRight(e, data, base));
+    } else {
+      products.assign(2 * 4, e.f32(0));
+      for (int64_t q = 0; q < kDeep / load; ++q)
+        products = ifElse(less(e.addIndex(e.mulIndex(chunk, kDeep), q * load), e.index(c.depth)), products, [&] {
+          Value right = describeRight(e, data, e.addIndex(base, q * load * kColumns * 2));
+          return multiplyByGroup(e, fragments.slice(q * perFragment, perFragment), right, products);
+        });
+    }
+    // [block][4] of [half of the columns][row g or g + 8][2].
+    SmallVector<Value> sums(before);
+    for (int64_t n = 0; n < blocks * parts; ++n)
+      for (int64_t i = 0; i < 4; ++i) {
+        Value &sum = sums[n / parts * 4 + i];
+        sum = e.add(sum, products[i / 2 * 4 + n * 2 + i % 2]);
+      }
+    return sums;
+  }
+
   /// Adds the product of a chunk and a slot to the sums of a tile; `done(q)` comes when the
   /// fragments of load q have been multiplied.
   SmallVector<Value> multiplySlot(Value data, Value slot, Value chunk, ArrayRef<Value> fragments, ValueRange before,
                                   function_ref<void(int64_t)> done) {
+    if (hasGroups)
+      return multiplyByGroups(data, slot, chunk, fragments, before);
     // [chain][block][4].
     SmallVector<Value> sums(before);
     int64_t perChain = 4 * blocks;
@@ -270,22 +327,32 @@ struct Together {
                                      arith::MulIOp::create(e.b, e.loc, size, e.index(together)), ValueRange());
     OpBuilder::InsertionGuard guard(e.b);
     e.b.setInsertionPointToStart(passes.getBody());
+    Value first = passes.getInductionVar();
     SmallVector<Value> at, exists;
-    for (int64_t j = 0; j < together; ++j) {
-      at.push_back(e.addIndex(passes.getInductionVar(), arith::MulIOp::create(e.b, e.loc, size, e.index(j))));
-      exists.push_back(less(at[j], last));
-    }
+    auto findTiles = [&] {
+      at.clear(), exists.clear();
+      // Made again where it is needed: LLVM would keep all of it in registers through the loop.
+      Value here = hasGroups ? remade(first) : first;
+      for (int64_t j = 0; j < together; ++j) {
+        at.push_back(e.addIndex(here, arith::MulIOp::create(e.b, e.loc, size, e.index(j))));
+        exists.push_back(less(at[j], last));
+      }
+    };
+    findTiles();
     // Carried: the position in the ring, the sums [tile][stream][block][4], and the
     // chunk of activations, loaded one round ahead if there are registers for two. A wide
     // one has those of the last chunk, as they become free in the round's last slot.
-    bool isAhead = loadsAhead(blocks, chunks, turns, c.isWide), isInPlace = c.isWide && chunks > turns;
     int64_t perTile = streams * perStream;
+    bool isAhead = loadsAhead(blocks, chunks, groups, c.isWide);
+    bool isInPlace = c.isWide && chunks > turns && !hasGroups;
     size_t count = together * perTile;
     SmallVector<Value> state = {e.toIndex(e.load(positions, e.wave()))};
     state.append(count, e.f32(0));
     if (isAhead || isInPlace)
       llvm::append_range(state, loadChunk(isRagged ? atMost(turn, chunks - 1) : turn));
     state = e.loop(e.index(0), e.index(chunks), turns, state, [&](Value base, ValueRange carried) {
+      if (hasGroups)
+        findTiles();
       Value chunk = e.addIndex(base, turn), nextChunk = atMost(e.addIndex(chunk, turns), chunks - 1);
       SmallVector<Value> next(carried.take_front(1 + count)), loaded(carried.drop_front(1 + count));
       SmallVector<Value> ahead = isAhead ? loadChunk(nextChunk) : SmallVector<Value>(isInPlace ? perChunk : 0);
@@ -309,7 +376,7 @@ struct Together {
             };
             llvm::append_range(results,
                                multiplySlot(data, slot, chunk, fragments, sumsOf(own, 1 + s * perStream), done));
-            ring.release(slot, arrivals);
+            ring.release(slot, /*byLoads=*/!hasGroups);
           }
           if (isLast)
             llvm::append_range(results, ahead);
@@ -337,6 +404,8 @@ struct Together {
     Value after = arith::IndexCastOp::create(e.b, e.loc, i32, rem(state[0], 2 * slots));
     memref::StoreOp::create(e.b, e.loc, after, positions, e.wave());
 
+    if (hasGroups)
+      findTiles();
     for (int64_t j = 0; j < together; j += summed) {
       int64_t count = std::min(summed, together - j);
       ValueRange sums = ArrayRef<Value>(state).slice(1 + j * perTile, count * perTile);
@@ -357,8 +426,10 @@ struct Together {
     for (int64_t j = 0; j < count; ++j)
       for (int64_t n = 0; n < blocks; ++n)
         for (int64_t i = 0; i < 4; ++i) {
-          Value row = e.addIndex(e.addIndex(firstRow, e.mulIndex(inGroup, 2)), n * kRows + i % 2);
-          Value column = e.addIndex(group, i / 2 * 8), own = sums[(j * blocks + n) * 4 + i];
+          // Activations are the mma's columns, and wgmma's rows.
+          Value pair = e.addIndex(e.mulIndex(inGroup, 2), i % 2);
+          Value row = e.addIndex(e.addIndex(firstRow, hasGroups ? group : pair), n * kRows);
+          Value column = e.addIndex(hasGroups ? pair : group, i / 2 * 8), own = sums[(j * blocks + n) * 4 + i];
           auto store = [&] {
             memref::StoreOp::create(e.b, e.loc, own, partial, ValueRange{e.addIndex(turn, j * turns), row, column});
           };
@@ -438,8 +509,6 @@ struct Together {
 void nv::lowerTogether(Emitter &e, TileLoop &loop, int64_t slots, int64_t groups) {
   int64_t together = loop.loop->getAttrOfType<IntegerAttr>(kTogether).getInt();
   auto summed = loop.loop->getAttrOfType<IntegerAttr>(kSummed);
-  auto attribute = loop.loop->getAttrOfType<IntegerAttr>(kRowGroups);
-  int64_t own = attribute ? attribute.getInt() : groups;
-  Together{e, loop, slots, own, together, summed ? summed.getInt() : 1, static_cast<int32_t>(groups / own)}.emit();
+  Together{e, loop, slots, groups, together, summed ? summed.getInt() : 1}.emit();
   loop.loop.erase();
 }

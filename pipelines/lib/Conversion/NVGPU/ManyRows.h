@@ -17,6 +17,10 @@
 // Activations of f32 are split in registers, x = high + rest, both bf16, and weights are
 // multiplied with both.
 //
+// A turn of four or eight warps is one or two warpgroups. They multiply by wgmma, with activations as
+// left side, 16 rows of registers a warp, and a slot as right side, which stands in the ring in the order
+// that the instruction reads (kOrdered). High parts and rests are rows 8 apart of the same product.
+//
 //===----------------------------------------------------------------------===//
 
 #ifndef FLEET_LIB_CONVERSION_NVGPU_MANYROWS_H
@@ -28,8 +32,7 @@
 
 namespace mlir::fleet::nv {
 
-/// On the gpu.module: its contractions are computed so, by as many warps a turn at most. On a
-/// body's loop: by as many.
+/// On the gpu.module: its contractions are computed so, by as many warps a turn.
 constexpr StringRef kRowGroups = "fleet.row_groups";
 /// On a body's loop: its contractions are computed so, this many tiles together.
 constexpr StringRef kTogether = "fleet.tiles_together";

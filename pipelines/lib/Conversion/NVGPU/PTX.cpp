@@ -39,13 +39,16 @@ void nv::fenceBarrierInit(Emitter &e) {
   fenceAsyncProxy(e);
 }
 
-void nv::fenceAsyncProxy(Emitter &e) { assembly(e, "fence.proxy.async.shared::cta;", "~{memory}", {}); }
+void nv::invalidateBarrier(Emitter &e, Value pointer) {
+  assembly(e, "mbarrier.inval.shared::cta.b64 [$0];", "l,~{memory}", {pointer});
+}
 
-void nv::arrive(Emitter &e, Value pointer, int32_t count) {
-  if (count == 1)
-    assembly(e, "mbarrier.arrive.shared::cta.b64 _, [$0];", "l,~{memory}", {pointer});
-  else
-    assembly(e, "mbarrier.arrive.shared::cta.b64 _, [$0], $1;", "l,r,~{memory}", {pointer, e.i32(count)});
+void nv::fenceAsyncProxy(Emitter &e, bool isGlobal) {
+  assembly(e, isGlobal ? "fence.proxy.async.global;" : "fence.proxy.async.shared::cta;", "~{memory}", {});
+}
+
+void nv::arrive(Emitter &e, Value pointer) {
+  assembly(e, "mbarrier.arrive.shared::cta.b64 _, [$0];", "l,~{memory}", {pointer});
 }
 
 void nv::arriveExpecting(Emitter &e, Value pointer, Value bytes) {
@@ -92,6 +95,68 @@ SmallVector<Value> nv::multiply(Emitter &e, ArrayRef<Value> lhs, ArrayRef<Value>
                                   std::nullopt, std::nullopt, types, layouts);
   SmallVector<Value> parts;
   for (int64_t i = 0; i < 4; ++i)
+    parts.push_back(LLVM::ExtractValueOp::create(e.b, e.loc, all, i));
+  return parts;
+}
+
+/// Bytes of the right side of one wgmma, 16 contracted elements of 16 columns: 8x8 matrices whose 8
+/// columns' 16 bytes stand one behind the other, those of the next columns and of the next elements.
+static constexpr int64_t kStepBytes = kColumns * kDepth * 2, kNextColumns = 128, kNextElements = 256;
+/// A descriptor counts 16 bytes.
+static constexpr int64_t kUnit = 16;
+
+Value nv::describeRight(Emitter &e, Value memref, Value offset) {
+  Value address = e.addIndex(memref::ExtractAlignedPointerAsIndexOp::create(e.b, e.loc, memref), offset);
+  Value bits = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), address);
+  // Shared memory ends below 2^18. All lanes have the same: said so, it stands in a uniform register.
+  Value units = arith::ShRUIOp::create(e.b, e.loc, bits, e.i32(llvm::Log2_64(kUnit)));
+  Value low = arith::OrIOp::create(e.b, e.loc, units, e.i32(kNextElements / kUnit << 16));
+  return NVVM::ShflOp::create(e.b, e.loc, e.b.getI32Type(), e.i32(-1), low, e.i32(0), e.i32(31), NVVM::ShflKind::idx,
+                              UnitAttr());
+}
+
+SmallVector<Value> nv::multiplyByGroup(Emitter &e, ArrayRef<Value> lhs, Value descriptor, ArrayRef<Value> sum) {
+  constexpr int64_t kSums = 8, kLeft = 4;
+  int64_t steps = lhs.size() / kLeft, firstLeft = kSums + sum.size(), last = firstLeft + lhs.size();
+  auto words = [](int64_t first, int64_t count) {
+    std::string text = "{";
+    for (int64_t i = 0; i < count; ++i)
+      text += (i ? ", $" : "$") + std::to_string(first + i);
+    return text + "}";
+  };
+  // One piece of assembly, so that nothing else comes between and touches what is on the way.
+  std::string text = "{ .reg .pred p; .reg .b32 low; .reg .b64 at; mov.b32 low, $" + std::to_string(last) +
+                     "; setp.ne.s32 p, 0, 0; wgmma.fence.sync.aligned; ";
+  if (!sum.empty())
+    text += "setp.eq.s32 p, 0, 0; ";
+  for (int64_t i = 0; i < steps; ++i) {
+    text += "mov.b64 at, {low, " + std::to_string(kNextColumns / kUnit) +
+            "}; wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 " + words(0, kSums) + ", " +
+            words(firstLeft + kLeft * i, kLeft) + ", at, p, 1, 1, 0; ";
+    if (i + 1 < steps)
+      text += "add.s32 low, low, " + std::to_string(kStepBytes / kUnit) + "; ";
+    if (i == 0 && sum.empty() && steps > 1)
+      text += "setp.eq.s32 p, 0, 0; ";
+  }
+  text += "wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0; }";
+  std::string constraints;
+  auto add = [&](StringRef constraint) { constraints += (constraints.empty() ? "" : ",") + constraint.str(); };
+  for (int64_t i = 0; i < kSums; ++i)
+    add("=&f");
+  for (size_t i = 0; i < sum.size(); ++i)
+    add(std::to_string(i));
+  for (size_t i = 0; i < lhs.size(); ++i)
+    add("r");
+  add("r");
+  add("~{memory}");
+  SmallVector<Value> operands(sum);
+  llvm::append_range(operands, lhs);
+  operands.push_back(descriptor);
+  SmallVector<Type> types(kSums, e.b.getF32Type());
+  auto type = LLVM::LLVMStructType::getLiteral(e.b.getContext(), types);
+  Value all = assembly(e, text, constraints, operands, type).getRes();
+  SmallVector<Value> parts;
+  for (int64_t i = 0; i < kSums; ++i)
     parts.push_back(LLVM::ExtractValueOp::create(e.b, e.loc, all, i));
   return parts;
 }
@@ -150,6 +215,14 @@ void nv::prefetch(Emitter &e, Value memref, ValueRange indices) {
     element = e.addIndex(element, arith::MulIOp::create(e.b, e.loc, index, stride));
   Value pointer = pointerTo(e, memref, e.mulIndex(element, type.getElementTypeBitWidth() / 8));
   assembly(e, "prefetch.global.L2 [$0];", "l", {pointer});
+}
+
+void nv::takeRegisters(Emitter &e, int32_t count) {
+  assembly(e, "setmaxnreg.inc.sync.aligned.u32 " + std::to_string(count) + ";", "", {});
+}
+
+void nv::giveRegisters(Emitter &e, int32_t count) {
+  assembly(e, "setmaxnreg.dec.sync.aligned.u32 " + std::to_string(count) + ";", "", {});
 }
 
 void nv::syncWarp(Emitter &e) { NVVM::SyncWarpOp::create(e.b, e.loc, e.i32(-1)); }

@@ -20,10 +20,13 @@ Value pointerTo(Emitter &e, Value memref, Value offset);
 void initBarrier(Emitter &e, Value pointer, int32_t count);
 /// Makes initialised mbarriers visible to bulk copies.
 void fenceBarrierInit(Emitter &e);
-/// Accesses of shared memory before it come before those of bulk copies after it.
-void fenceAsyncProxy(Emitter &e);
-/// Arrives `count` times at once.
-void arrive(Emitter &e, Value pointer, int32_t count = 1);
+/// The mbarrier is one no longer: its memory may hold something else.
+void invalidateBarrier(Emitter &e, Value pointer);
+/// Accesses of shared memory before it, or of global memory, come before those of bulk copies after it. Of all memory
+/// at once it would wait for the copies that are on their way.
+void fenceAsyncProxy(Emitter &e, bool isGlobal = false);
+/// Arrives once.
+void arrive(Emitter &e, Value pointer);
 /// Arrives, and makes the phase wait for `bytes` (i32) of bulk copies too.
 void arriveExpecting(Emitter &e, Value pointer, Value bytes);
 /// i1: the phase of parity `parity` (i32) is over; may suspend the thread for a while.
@@ -38,6 +41,13 @@ void prefetchBulk(Emitter &e, Value pointer, Value bytes);
 SmallVector<Value> loadMatrices(Emitter &e, Value pointer);
 /// sum + lhs * rhs, m16n8k16 of bf16; `sum` has four f32.
 SmallVector<Value> multiply(Emitter &e, ArrayRef<Value> lhs, ArrayRef<Value> rhs, ArrayRef<Value> sum);
+/// lhs * rhs, or what is added to `sum`, by the four warps of a warpgroup: m64n16k16 of bf16, as often as `lhs` has
+/// four words. The right side stands in shared memory at `descriptor` (of `describeRight`), one step behind the other.
+/// Eight f32: columns 2t, 2t + 1 of row g and of row g + 8, then columns 8 further. Waits for the result.
+SmallVector<Value> multiplyByGroup(Emitter &e, ArrayRef<Value> lhs, Value descriptor, ArrayRef<Value> sum = {});
+/// The lower word (i32) of the descriptor of ordered weights (`kOrdered`) at byte `offset` (an index) of a buffer in
+/// shared memory.
+Value describeRight(Emitter &e, Value memref, Value offset);
 /// Two f32 as bf16 in one word (i32), the first in its lower half; and as f32 again.
 Value packBf16(Emitter &e, Value low, Value high);
 std::pair<Value, Value> unpackBf16(Emitter &e, Value word);
@@ -53,6 +63,10 @@ Value inverseRoot(Emitter &e, Value x);
 Value powerOfTwo(Emitter &e, Value x);
 /// Asks the L2 for the line of an element.
 void prefetch(Emitter &e, Value memref, ValueRange indices);
+/// All warps of a warpgroup have so many registers a lane from here on: more than before, once others have given them,
+/// or fewer.
+void takeRegisters(Emitter &e, int32_t count);
+void giveRegisters(Emitter &e, int32_t count);
 void syncWarp(Emitter &e);
 /// Barrier `id` of `threads` threads of the workgroup.
 void barrier(Emitter &e, int32_t id, int32_t threads);

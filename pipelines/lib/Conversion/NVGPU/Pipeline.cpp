@@ -18,7 +18,7 @@ using namespace mlir;
 
 /// Steps of one launch: enough to hide what a launch costs.
 static constexpr int64_t kMostSteps = 64;
-/// Loads of element-wise work that a thread asks for at once: the L2 is slow under load.
+/// Rounds of element-wise work, norms and rotations that a thread loads at once: the L2 is slow under load.
 static constexpr int64_t kRounds = 4;
 
 void mlir::fleet::buildNVGPUToLLVMPipeline(OpPassManager &manager, const NVGPUToLLVMOptions &options) {
@@ -32,7 +32,9 @@ void mlir::fleet::buildNVGPUToLLVMPipeline(OpPassManager &manager, const NVGPUTo
     auto &kernel = manager.nest<gpu::GPUModuleOp>();
     kernel.addPass(createNVGPULowerFewRowAttention());
     kernel.addPass(createNVGPULowerAttention());
-    kernel.addPass(createGPULowerNamedOps());
+    GPULowerNamedOpsOptions named;
+    named.rounds = kRounds;
+    kernel.addPass(createGPULowerNamedOps(named));
     NVGPUStreamWeightsOptions streaming;
     streaming.prefetch = options.prefetch;
     kernel.addPass(createNVGPUStreamWeights(streaming));
@@ -44,6 +46,7 @@ void mlir::fleet::buildNVGPUToLLVMPipeline(OpPassManager &manager, const NVGPUTo
     events.pollBudget = options.pollBudget;
     kernel.addPass(createNVGPULowerEvents(events));
   }
+  manager.addPass(createNVGPUOrderWeights());
   addGPUScalarLowering(manager, createNVGPULowerMath());
   manager.addPass(memref::createExpandStridedMetadataPass());
   manager.addPass(createLowerAffinePass());

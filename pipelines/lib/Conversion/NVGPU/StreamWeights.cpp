@@ -38,10 +38,11 @@ static constexpr int64_t kLeastInFlight = 4;
 static constexpr int64_t kReserve = 4096;
 /// Where all of them are counted but the warps' positions.
 static constexpr int64_t kSmallReserve = 512;
+/// Registers of a lane where the producer has a warpgroup of its own: three such warps share a register file
+/// of 504 a lane, and begin with a third each.
+static constexpr int32_t kRegistersOfWalk = 216, kRegistersOfProducer = 72;
 /// Bytes of an element of a wide left side, whole or split.
 static constexpr int64_t kWideBytes = 4;
-/// The turns of each case, where contractions differ in them.
-static constexpr StringRef kTurnsTable = "stream_turns";
 /// The walk's copies of tables in shared memory, of which the second has a worker's own
 /// entries of @cu_tasks, from 0 on.
 static constexpr StringRef kCached = "cached_", kCachedQueue = "cached_queue";
@@ -125,9 +126,8 @@ std::pair<Value, Value> Ring::next(Value slot, Value parity) {
   return {first, arith::SelectOp::create(e.b, e.loc, wraps, flipped, parity)};
 }
 
-void Ring::waitUntilFull(Value slot, Value parity) {
+void nv::waitForPhase(Emitter &e, Value barrier, Value parity) {
   constexpr int32_t kMostTries = 1 << 20;
-  Value barrier = full(slot);
   scf::WhileOp::create(
       e.b, e.loc, TypeRange{e.b.getI32Type()}, ValueRange{e.i32(0)},
       [&](OpBuilder &, Location, ValueRange tries) {
@@ -143,14 +143,15 @@ void Ring::waitUntilFull(Value slot, Value parity) {
       });
 }
 
-void Ring::release(Value slot, int32_t warps) {
+void Ring::release(Value slot, bool byLoads) {
   syncWarp(e);
   Value isLeader = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, e.lane(), e.index(0));
   e.ifThen(isLeader, [&] {
     // Arriving orders loads before other threads' accesses, but not before a bulk
     // copy, which overtakes loads that were issued and have not come back.
-    fenceAsyncProxy(e);
-    arrive(e, empty(slot), warps);
+    if (byLoads)
+      fenceAsyncProxy(e);
+    arrive(e, empty(slot));
   });
 }
 
@@ -199,8 +200,8 @@ constexpr int64_t kMostAhead = 65536;
 struct NVGPUStreamWeights : mlir::fleet::impl::NVGPUStreamWeightsBase<NVGPUStreamWeights> {
   using NVGPUStreamWeightsBase::NVGPUStreamWeightsBase;
   void runOnOperation() override;
-  void planTogether(func::FuncOp dispatch, int64_t groups, bool isAnyWide,
-                    llvm::StringMap<SmallVector<Stream>> &streams);
+  void planTogether(func::FuncOp dispatch, int64_t groups, llvm::StringMap<SmallVector<Stream>> &streams);
+  LogicalResult orderWeights(func::FuncOp dispatch);
   void addProducer(gpu::GPUFuncOp step, int64_t slots, ArrayRef<memref::GlobalOp> tables, const Ahead &ahead);
 };
 
@@ -301,24 +302,20 @@ void NVGPUStreamWeights::runOnOperation() {
         << mostWideRows << " rows, found " << wide.getInputs()[0].getType();
     return signalPassFailure();
   }
-  int64_t mostTurns = waves, leastTurns = waves;
-  bool isAnyWide = wide != nullptr;
+  int64_t turns = waves;
   if (isMany) {
-    std::optional<int64_t> groups = rowGroups(mostRows, waves, isAnyWide);
+    std::optional<int64_t> groups = rowGroups(mostRows, waves, /*isWide=*/wide != nullptr);
     if (!groups) {
       module.emitError("expected contractions of at most ")
           << waves * kRowsOfWarp << " rows, found " << mostRows << ": choose a smaller number of rows per step";
       return signalPassFailure();
     }
     module->setAttr(kRowGroups, Builder(&getContext()).getI64IntegerAttr(*groups));
-    leastTurns = waves / *groups;
-    mostTurns = waves / groupsOf(*groups, isAnyWide, /*isWide=*/false);
-    planTogether(dispatch, *groups, isAnyWide, streams);
+    turns = waves / *groups;
+    if (hasWarpgroups(*groups) && failed(orderWeights(dispatch)))
+      return signalPassFailure();
+    planTogether(dispatch, *groups, streams);
   }
-  auto turnsOf = [&](TileLoop &loop) {
-    auto own = loop.loop->getAttrOfType<IntegerAttr>(kRowGroups);
-    return own ? waves / own.getInt() : leastTurns;
-  };
   // What stands in the bodies' buffer, behind their scratch.
   int64_t staged = 0, partial = 0;
   for (auto body : module.getOps<func::FuncOp>()) {
@@ -337,14 +334,13 @@ void NVGPUStreamWeights::runOnOperation() {
     });
     if (std::optional<TileLoop> loop = isMany ? matchTileLoop(body) : std::nullopt;
         loop && loop->loop->hasAttr(kTogether))
-      own += loop->bytesOfSums(turnsOf(*loop));
+      own += loop->bytesOfSums(turns);
     staged = std::max(staged, own);
   }
 
   // Rows of @streams: [operand, bytes of a tile]; case k owns the rows
-  // [@stream_begins[k], @stream_begins[k + 1]), and computes @stream_together[k] tiles together
-  // in @stream_turns[k] turns.
-  std::vector<int32_t> begins = {0}, rows, together, turns, aheadBegins = {0}, ahead;
+  // [@stream_begins[k], @stream_begins[k + 1]), and computes @stream_together[k] tiles together.
+  std::vector<int32_t> begins = {0}, rows, together, aheadBegins = {0}, ahead;
   SmallVector<std::pair<int64_t, Caches>> caches;
   bool found = true;
   dispatch.walk([&](scf::IndexSwitchOp select) {
@@ -375,7 +371,6 @@ void NVGPUStreamWeights::runOnOperation() {
       aheadBegins.push_back(ahead.size() / 2);
       std::optional<TileLoop> loop = isMany ? matchTileLoop(body) : std::nullopt;
       together.push_back(loop ? loop->loop->getAttrOfType<IntegerAttr>(kTogether).getInt() : 1);
-      turns.push_back(loop ? turnsOf(*loop) : leastTurns);
     }
   });
   if (!found) {
@@ -397,8 +392,6 @@ void NVGPUStreamWeights::runOnOperation() {
   addOwn("streams", rows, 2);
   if (isMany)
     addOwn("stream_together", together, 1);
-  if (isMany && llvm::any_of(turns, [&](int32_t own) { return own != leastTurns; }))
-    addOwn(kTurnsTable, turns, 1);
   addOwn("ahead_begins", aheadBegins, 1);
   if (!ahead.empty())
     addOwn("ahead", ahead, 2);
@@ -414,8 +407,8 @@ void NVGPUStreamWeights::runOnOperation() {
   // one has come. With many rows a slot is always read by the same warps.
   int64_t slots = (target.getLds() - used) / (kSlot + 16);
   if (isMany)
-    slots = slots / mostTurns * mostTurns;
-  int64_t least = isMany ? kSlotsOfTurn * mostTurns : waves + kLeastInFlight;
+    slots = slots / turns * turns;
+  int64_t least = isMany ? kSlotsOfTurn * turns : waves + kLeastInFlight;
   if (slots < least) {
     module.emitError("expected room for a ring of ")
         << least << " slots of " << kSlot << " bytes in the lds of a worker, found " << target.getLds() - used
@@ -430,7 +423,7 @@ void NVGPUStreamWeights::runOnOperation() {
     if (std::optional<TileLoop> loop = isMany ? matchTileLoop(body) : std::nullopt;
         loop && loop->loop->hasAttr(kTogether)) {
       int64_t together = loop->loop->getAttrOfType<IntegerAttr>(kTogether).getInt();
-      int64_t fit = (room / kSharedAlignment * kSharedAlignment - scratchOf(body)) / loop->bytesOfSums(turnsOf(*loop));
+      int64_t fit = (room / kSharedAlignment * kSharedAlignment - scratchOf(body)) / loop->bytesOfSums(turns);
       loop->loop->setAttr(kSummed, b.getI64IntegerAttr(std::clamp<int64_t>(fit, 1, together)));
     }
   bool callsDispatch = step.getBody()
@@ -454,8 +447,8 @@ struct StreamedTask {
 /// As `lowerTogether` reads it: several tiles together; of these a chunk for each
 /// turn; of these every tile and every matrix. Where turns have no chunk left
 /// their slot stays empty, so that a slot is always that of the same turn.
-static SmallVector<Value> streamTogether(Emitter &e, function_ref<Value(StringRef)> table, Value turns, StreamedTask t,
-                                         ValueRange state,
+static SmallVector<Value> streamTogether(Emitter &e, function_ref<Value(StringRef)> table, int64_t turns,
+                                         StreamedTask t, ValueRange state,
                                          function_ref<SmallVector<Value>(Value, Value, ValueRange)> fill) {
   auto entryOf = [&](Value from, ValueRange at) { return e.toIndex(e.load(from, at)); };
   auto least = [&](Value x, Value y) -> Value { return arith::MinUIOp::create(e.b, e.loc, x, y); };
@@ -477,16 +470,14 @@ static SmallVector<Value> streamTogether(Emitter &e, function_ref<Value(StringRe
         Value operand = entryOf(streams, {row, e.index(0)});
         Value at = entryOf(deviceTasks, {t.task, e.addIndex(operand, 3)});
         at = e.addIndex(e.mulIndex(at, kArenaAlignment), arith::MulIOp::create(e.b, e.loc, tile, bytes));
-        return e.loop(e.index(0), turns, 1, carried, [&](Value turn, ValueRange carried) {
+        return e.loop(e.index(0), e.index(turns), 1, carried, [&](Value turn, ValueRange carried) {
           Value from = least(e.addIndex(done, e.mulIndex(turn, kSlot)), bytes);
           return fill(e.addIndex(at, from), least(minus(bytes, from), e.index(kSlot)), carried);
         });
       });
     });
   };
-  std::optional<int64_t> fixed = getConstantIntValue(turns);
-  Value ofRound = fixed ? e.index(*fixed * kSlot) : e.mulIndex(turns, kSlot);
-  auto rounds = scf::ForOp::create(e.b, e.loc, e.index(0), bytes, ofRound, passes.getRegionIterArgs(),
+  auto rounds = scf::ForOp::create(e.b, e.loc, e.index(0), bytes, e.index(turns * kSlot), passes.getRegionIterArgs(),
                                    [&](OpBuilder &, Location, Value done, ValueRange carried) {
                                      scf::YieldOp::create(e.b, e.loc, roundOf(done, carried));
                                    });
@@ -494,9 +485,47 @@ static SmallVector<Value> streamTogether(Emitter &e, function_ref<Value(StringRe
   return SmallVector<Value>(passes.getResults());
 }
 
+bool nv::isOrdered(Type element, int64_t depth, int64_t columns) {
+  return element.isBF16() && columns == kColumns && depth % kDepth == 0;
+}
+
+/// Whether the only readers of a packed weight are contractions, tile by tile.
+static LogicalResult checkReaders(BlockArgument weight) {
+  ArrayRef<int64_t> tileShape = cast<MemRefType>(weight.getType()).getShape().drop_front();
+  for (Operation *user : weight.getUsers()) {
+    auto tile = dyn_cast<memref::SubViewOp>(user);
+    bool isTile = tile && tile.getType().getShape() == tileShape;
+    if (!isTile || !llvm::all_of(tile->getUses(), [](OpOperand &use) {
+          auto matmul = dyn_cast<linalg::MatmulOp>(use.getOwner());
+          return matmul && use.getOperandNumber() == 1 && matchContraction(matmul);
+        }))
+      return user->emitOpError("expected packed weights to be read tile by tile, by contractions with left sides of "
+                               "bf16 or f32: choose a smaller number of rows per step");
+  }
+  return success();
+}
+
+/// Says that the packed weights are stored in the order of wgmma's right side, if all that read them can.
+LogicalResult NVGPUStreamWeights::orderWeights(func::FuncOp dispatch) {
+  gpu::GPUModuleOp module = getOperation();
+  WalkResult result = dispatch.walk([&](func::CallOp call) {
+    auto body = module.lookupSymbol<func::FuncOp>(call.getCallee());
+    for (auto [i, operand] : llvm::enumerate(call.getOperands())) {
+      auto type = dyn_cast<MemRefType>(operand.getType());
+      if (bytesOfParameter(dispatch, operand) && type.getRank() == 3 &&
+          isOrdered(type.getElementType(), type.getDimSize(1), type.getDimSize(2)) &&
+          failed(checkReaders(body.getArgument(i))))
+        return WalkResult::interrupt();
+    }
+    return WalkResult::advance();
+  });
+  module->setAttr(kOrdered, UnitAttr::get(&getContext()));
+  return failure(result.wasInterrupted());
+}
+
 /// Says for each body that streams how many of its tiles are computed together;
 /// what cannot be computed so is not streamed.
-void NVGPUStreamWeights::planTogether(func::FuncOp dispatch, int64_t groups, bool isAnyWide,
+void NVGPUStreamWeights::planTogether(func::FuncOp dispatch, int64_t groups,
                                       llvm::StringMap<SmallVector<Stream>> &streams) {
   gpu::GPUModuleOp module = getOperation();
   // The most tiles of a cu task, by case.
@@ -525,12 +554,10 @@ void NVGPUStreamWeights::planTogether(func::FuncOp dispatch, int64_t groups, boo
       body.walk([](linalg::MatmulOp op) { op->removeAttr(kStreamed); });
       return;
     }
-    int64_t own = groupsOf(groups, isAnyWide, loop->first.isWide);
-    int64_t count = tilesTogether(loop->first.rows, loop->ops.size(), own, most, loop->first.isWide);
+    int64_t count = tilesTogether(loop->first.rows, loop->ops.size(), groups, most, loop->first.isWide);
     if (auto before = loop->loop->getAttrOfType<IntegerAttr>(kTogether))
       count = std::max(count, before.getInt());
     loop->loop->setAttr(kTogether, Builder(&getContext()).getI64IntegerAttr(count));
-    loop->loop->setAttr(kRowGroups, Builder(&getContext()).getI64IntegerAttr(own));
   });
 }
 
@@ -554,7 +581,6 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, ArrayRe
   // Of many rows the turns that warps take, and the warps of one.
   auto rowGroups = module->getAttrOfType<IntegerAttr>(kRowGroups);
   int64_t groups = rowGroups ? rowGroups.getInt() : 1, turns = rowGroups ? workgroup.waves() / groups : 0;
-  bool isTurnsOwn = llvm::any_of(tables, [](memref::GlobalOp own) { return own.getSymName() == kTurnsTable; });
   auto isEqual = [&](Value x, Value y) -> Value {
     return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, x, y);
   };
@@ -615,12 +641,21 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, ArrayRe
     Value position = e.shared("ring_position", inWorkgroupMemory({count}, e.b.getI32Type()));
     memref::StoreOp::create(e.b, e.loc, e.i32(0), position, turns ? e.wave() : e.thread());
   });
-  int32_t threads = workgroup.threads + workgroup.lanes;
+  // Registers are handed from one warpgroup to another: then the producer has one of its own.
+  bool handsOver = turns && hasWarpgroups(groups);
+  int32_t threads = workgroup.threads + (handsOver ? kWarpgroup : 1) * workgroup.lanes;
   nv::barrier(e, 0, threads);
   step.setKnownBlockSizeAttr(builder.getDenseI32ArrayAttr({threads, 1, 1}));
   auto split = scf::IfOp::create(e.b, e.loc, isWalker, /*withElseRegion=*/true);
   for (Operation *op : walk)
     op->moveBefore(split.thenBlock()->getTerminator());
+  if (handsOver) {
+    step->setAttr("nvvm.minctasm", builder.getI32IntegerAttr(1));
+    builder.setInsertionPointToStart(split.thenBlock());
+    takeRegisters(e, kRegistersOfWalk);
+    builder.setInsertionPointToStart(split.elseBlock());
+    giveRegisters(e, kRegistersOfProducer);
+  }
   split.getThenRegion().walk([&](func::CallOp call) {
     if (call.getCallee() != "dispatch")
       return;
@@ -644,7 +679,7 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, ArrayRe
     builder.setInsertionPointAfter(cachesTables);
     nv::barrier(e, 0, threads);
   }
-  builder.setInsertionPointToStart(split.elseBlock());
+  builder.setInsertionPoint(split.elseBlock()->getTerminator());
   auto table = [&](StringRef name) -> Value {
     auto global = module.lookupSymbol<memref::GlobalOp>(name);
     if (llvm::is_contained(tables, global))
@@ -795,8 +830,7 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, ArrayRe
               });
           Value begin = entryOf(beginTable, kind), end = entryOf(beginTable, e.addIndex(kind, 1));
           if (turns)
-            return streamTogether(e, table, isTurnsOwn ? entryOf(table(kTurnsTable), kind) : e.index(turns),
-                                  StreamedTask{task, lo, hi, kind, begin, end}, carried, fillFor);
+            return streamTogether(e, table, turns, StreamedTask{task, lo, hi, kind, begin, end}, carried, fillFor);
           return e.loop(lo, hi, 1, carried, [&](Value tile, ValueRange carried) {
             return e.loop(begin, end, 1, carried, [&](Value row, ValueRange carried) {
               Value operand = entryOf(streamTable, {row, e.index(0)});

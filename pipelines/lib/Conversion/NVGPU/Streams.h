@@ -19,6 +19,13 @@ constexpr StringRef kStreamed = "fleet.streamed";
 /// On the gpu.module: slots of the ring.
 constexpr StringRef kSlots = "fleet.ring_slots";
 
+/// On the gpu.module: packed weights are stored in the order of wgmma's right side. Element (k, n) of a
+/// tile, k = 16 s + 4 t + 2 c + e, stands at [s][c][n][t][e] of K/16 x 2 x 16 x 4 x 2: a lane's four
+/// consecutive elements of the left side are its two pairs of a step's 16.
+constexpr StringRef kOrdered = "fleet.ordered_weights";
+/// Whether weights packed as [N / columns][depth][columns] are stored so, where any are.
+bool isOrdered(Type element, int64_t depth, int64_t columns);
+
 /// On a body: the numbers of Caches, for its part of attention.
 constexpr StringRef kCaches = "fleet.caches";
 
@@ -72,6 +79,10 @@ Value besideScratch(Emitter &e, int64_t bytes, MemRefType type);
 /// Bytes of the scratch of a body.
 int64_t scratchOf(Operation *body);
 
+/// Waits for the phase of parity `parity` (i32) of an mbarrier. Bulk copies wait for no other workgroup, so
+/// a wait for them that does not end is a bug: it stops the kernel.
+void waitForPhase(Emitter &e, Value barrier, Value parity);
+
 /// The ring in shared memory: [slot][byte], and two mbarriers a slot.
 struct Ring {
   Emitter &e;
@@ -84,12 +95,11 @@ struct Ring {
     Value all = e.shared(name, gpugen::inWorkgroupMemory({slots * 8}, e.b.getI8Type()));
     return pointerTo(e, all, e.mulIndex(slot, 8));
   }
-  /// Waits for the copy of the phase of parity `parity` (i32). Copies wait for no
-  /// other workgroup, so a wait that does not end is a bug of the ring: it stops
-  /// the kernel.
-  void waitUntilFull(Value slot, Value parity);
-  /// This warp, whose slot it is, has read it. It counts as so many of the warps that share a slot.
-  void release(Value slot, int32_t warps = 1);
+  /// Waits for the copy of the phase of parity `parity` (i32).
+  void waitUntilFull(Value slot, Value parity) { waitForPhase(e, full(slot), parity); }
+  /// This warp has read the slot, by loads (then they are ordered before the next copy) or by wgmma that it has waited
+  /// for.
+  void release(Value slot, bool byLoads = true);
   /// The slot after `slot` (index), and the parity (i32) that is then in force.
   std::pair<Value, Value> next(Value slot, Value parity);
 };

@@ -87,6 +87,86 @@ gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64}
     fleet.attention_partial part %part ins(%q, %k, %k, %slots, %slots, %keys, %values : memref<16x5x64xf32>, memref<16x1x64xf32>, memref<16x1x64xf32>, memref<16xi32>, memref<16xi32>, memref<9x1x128x64xbf16>, memref<9x1x128x64xbf16>) outs(%out : memref<1x16x5x68xf32>) {dealt = 16 : i64, scale = 0.125 : f64, parts = 4 : i64}
     return
   }
+  // More than 16 rows: keys and values come by bulk copies to a warp's own buffers, behind the scratch of bodies.
+  // CHECK-LABEL: func @copied
+  // CHECK-SAME: %[[Q:[^:]*]]: memref<24x4x64xf32>
+  // CHECK-SAME: %[[KEYS:[^:]*]]: memref<24x1x128x64xbf16, #gpu.address_space<global>>, %[[VALUES:[^:]*]]: memref<24x1x128x64xbf16, #gpu.address_space<global>>, %[[OUT:[^:]*]]: memref<1x24x4x68xf32>
+  // What follows from the thread is computed in this body.
+  // CHECK: llvm.inline_asm {{.*}} "mov.b32
+  // 8 warps have 16 positions of 128 bytes, twice, and two mbarriers.
+  // CHECK: memref.get_global @scratch : memref<32896xi8
+  // CHECK-COUNT-2: mbarrier.init
+  // CHECK: fence.mbarrier_init
+  // What earlier steps have stored comes before copies.
+  // CHECK: "fence.proxy.async.global;"
+  // CHECK: nvvm.bar.warp.sync
+  // Lane i has the slot and the position of the warp's i-th row.
+  // CHECK-COUNT-2: gpu.shuffle idx
+  // The first round, if it has nothing that this step stores: a proxy fence, the bytes that are expected, the copy.
+  // CHECK: arith.cmpi ule
+  // CHECK: scf.if
+  // CHECK: %[[BYTES:.*]] = arith.muli %{{.*}}, %c128_i32
+  // CHECK: "fence.proxy.async.shared::cta;"
+  // CHECK: arrive.expect_tx{{.*}} %[[BYTES]]
+  // CHECK: memref.extract_aligned_pointer_as_index %[[KEYS]]
+  // CHECK: cp.async.bulk.shared{{.*}} %[[BYTES]],
+  // CHECK: memref.extract_aligned_pointer_as_index %[[VALUES]]
+  // CHECK: cp.async.bulk.shared
+  // CHECK: vector.store %{{.*}}, %[[KEYS]]
+  // CHECK: vector.store %{{.*}}, %[[VALUES]]
+  // CHECK: "fence.proxy.async.global;"
+  // CHECK: gpu.barrier
+  // CHECK: "fence.proxy.async.global;"
+  // CHECK-COUNT-2: cp.async.bulk.shared
+  // The warp's rows. Of a row without positions in this part the next one's first round is asked for at once.
+  // CHECK: scf.for
+  // CHECK: arith.cmpi uge
+  // CHECK-COUNT-2: cp.async.bulk.shared
+  // CHECK: scf.for
+  // The next round's keys are asked for as soon as these have been read.
+  // CHECK: mbarrier.try_wait
+  // CHECK-COUNT-4: vector.load %{{.*}}, vector<8xbf16>
+  // CHECK: nvvm.bar.warp.sync
+  // CHECK: "fence.proxy.async.shared::cta;"
+  // CHECK: cp.async.bulk.shared
+  // Two sums for each 8 positions: those of even and of odd ones stand in different quarters of them.
+  // CHECK-COUNT-8: nvvm.mma.sync
+  // CHECK-NOT: nvvm.mma.sync
+  // CHECK: ex2.approx
+  // CHECK: mbarrier.try_wait
+  // Values of positions that are not there are 0.
+  // CHECK: scf.if
+  // CHECK: vector.store %{{.*}} : memref<8x16x32xf32, #gpu.address_space<workgroup>>, vector<4xf32>
+  // CHECK: nvvm.bar.warp.sync
+  // CHECK-COUNT-4: vector.load %{{.*}}, vector<8xbf16>
+  // CHECK: nvvm.bar.warp.sync
+  // CHECK: "fence.proxy.async.shared::cta;"
+  // CHECK: cp.async.bulk.shared
+  // CHECK-COUNT-4: nvvm.mma.sync
+  // The parity of the next round.
+  // CHECK: arith.xori
+  // CHECK: scf.yield
+  // Other bodies find no mbarrier in their scratch.
+  // CHECK: nvvm.bar.warp.sync
+  // CHECK-COUNT-2: mbarrier.inval
+  // CHECK: gpu.barrier
+  // CHECK: return
+  func.func @copied(%q: memref<24x4x64xf32>, %k: memref<24x1x64xf32>, %slots: memref<24xi32>,
+                    %keys: memref<24x1x128x64xbf16, #gpu.address_space<global>>, %values: memref<24x1x128x64xbf16, #gpu.address_space<global>>, %out: memref<1x24x4x68xf32>, %part: index) {
+    fleet.attention_partial part %part ins(%q, %k, %k, %slots, %slots, %keys, %values : memref<24x4x64xf32>, memref<24x1x64xf32>, memref<24x1x64xf32>, memref<24xi32>, memref<24xi32>, memref<24x1x128x64xbf16, #gpu.address_space<global>>, memref<24x1x128x64xbf16, #gpu.address_space<global>>) outs(%out : memref<1x24x4x68xf32>) {dealt = 16 : i64, scale = 0.125 : f64, parts = 4 : i64}
+    return
+  }
+  // Positions that do not follow each other in memory, and heads for which the buffers are too large, are loaded.
+  // CHECK-LABEL: func @loaded
+  // CHECK-NOT: cp.async.bulk
+  // CHECK: return
+  func.func @loaded(%q: memref<24x4x64xf32>, %k: memref<24x1x64xf32>, %slots: memref<24xi32>,
+                    %keys: memref<24x1x128x64xbf16, strided<[16384, 64, 128, 1]>, #gpu.address_space<global>>, %out: memref<1x24x4x68xf32>,
+                    %q2: memref<24x4x256xf32>, %k2: memref<24x1x256xf32>, %keys2: memref<24x1x128x256xbf16, #gpu.address_space<global>>, %out2: memref<1x24x4x260xf32>, %part: index) {
+    fleet.attention_partial part %part ins(%q, %k, %k, %slots, %slots, %keys, %keys : memref<24x4x64xf32>, memref<24x1x64xf32>, memref<24x1x64xf32>, memref<24xi32>, memref<24xi32>, memref<24x1x128x64xbf16, strided<[16384, 64, 128, 1]>, #gpu.address_space<global>>, memref<24x1x128x64xbf16, strided<[16384, 64, 128, 1]>, #gpu.address_space<global>>) outs(%out : memref<1x24x4x68xf32>) {dealt = 16 : i64, scale = 0.125 : f64, parts = 4 : i64}
+    fleet.attention_partial part %part ins(%q2, %k2, %k2, %slots, %slots, %keys2, %keys2 : memref<24x4x256xf32>, memref<24x1x256xf32>, memref<24x1x256xf32>, memref<24xi32>, memref<24xi32>, memref<24x1x128x256xbf16, #gpu.address_space<global>>, memref<24x1x128x256xbf16, #gpu.address_space<global>>) outs(%out2 : memref<1x24x4x260xf32>) {dealt = 16 : i64, scale = 0.125 : f64, parts = 4 : i64}
+    return
+  }
   // Few rows, heads of 32 elements and blocks that are no rounds are left.
   // CHECK-LABEL: func @left
   // CHECK-COUNT-3: fleet.attention_partial

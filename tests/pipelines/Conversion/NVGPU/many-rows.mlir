@@ -10,10 +10,10 @@
 // STREAM-DAG: memref.global "private" @ring_position : memref<32xi8, #gpu.address_space<workgroup>>
 // STREAM-LABEL: func.func private @one
 // STREAM: linalg.matmul {fleet.streamed}
-// STREAM: } {fleet.row_groups = 2 : i64, fleet.tiles_summed = 3 : i64, fleet.tiles_together = 3 : i64}
+// STREAM: } {fleet.tiles_summed = 3 : i64, fleet.tiles_together = 3 : i64}
 // STREAM-LABEL: func.func private @two
 // STREAM-COUNT-2: linalg.matmul {fleet.streamed}
-// STREAM: } {fleet.row_groups = 2 : i64, fleet.tiles_summed = 3 : i64, fleet.tiles_together = 3 : i64}
+// STREAM: } {fleet.tiles_summed = 3 : i64, fleet.tiles_together = 3 : i64}
 // Its left side is of each tile: it is not streamed.
 // STREAM-LABEL: func.func private @apart
 // STREAM: linalg.matmul ins(

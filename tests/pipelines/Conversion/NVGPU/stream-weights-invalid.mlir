@@ -170,3 +170,134 @@ module attributes {fleet.target = #fleet.target<"sm_90a", backend = nvvm, chiple
     }
   }
 }
+
+// -----
+
+// Weights that wgmma reads are stored in its order: nothing else can read them, as a contraction of another kind of left side ...
+module attributes {fleet.target = #fleet.target<"sm_90a", backend = nvvm, chiplets = 1, workers = 2, lds = 232448, l2 = 1, hbm_gbs = 1, tile = 16>} {
+  gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64} {
+    func.func private @body(%x: memref<34x64xbf16>, %u: memref<34x64xf16>, %w: memref<8x64x16xbf16>, %v: memref<8x64x16xbf16>, %y: memref<34x16xf32>, %lo: index, %hi: index) {
+      %c1 = arith.constant 1 : index
+      scf.for %i = %lo to %hi step %c1 {
+        %a = memref.subview %w[%i, 0, 0] [1, 64, 16] [1, 1, 1] : memref<8x64x16xbf16> to memref<64x16xbf16, strided<[16, 1], offset: ?>>
+        linalg.matmul ins(%x, %a : memref<34x64xbf16>, memref<64x16xbf16, strided<[16, 1], offset: ?>>) outs(%y : memref<34x16xf32>)
+        // expected-error @+1 {{expected packed weights to be read tile by tile, by contractions with left sides of bf16 or f32: choose a smaller number of rows per step}}
+        %b = memref.subview %v[%i, 0, 0] [1, 64, 16] [1, 1, 1] : memref<8x64x16xbf16> to memref<64x16xbf16, strided<[16, 1], offset: ?>>
+        linalg.matmul ins(%u, %b : memref<34x64xf16>, memref<64x16xbf16, strided<[16, 1], offset: ?>>) outs(%y : memref<34x16xf32>)
+      }
+      return
+    }
+    func.func private @dispatch(%params: memref<?xi8>, %kind: index, %x: memref<34x64xbf16>, %u: memref<34x64xf16>, %y: memref<34x16xf32>, %lo: index, %hi: index) {
+      %w = memref.view %params[%lo][] : memref<?xi8> to memref<8x64x16xbf16>
+      %v = memref.view %params[%lo][] : memref<?xi8> to memref<8x64x16xbf16>
+      scf.index_switch %kind
+      case 0 {
+        func.call @body(%x, %u, %w, %v, %y, %lo, %hi) : (memref<34x64xbf16>, memref<34x64xf16>, memref<8x64x16xbf16>, memref<8x64x16xbf16>, memref<34x16xf32>, index, index) -> ()
+        scf.yield
+      }
+      default {
+      }
+      return
+    }
+    gpu.func @fleet_step() kernel {
+      gpu.return
+    }
+  }
+}
+
+// -----
+
+// ... as a part of a tile ...
+module attributes {fleet.target = #fleet.target<"sm_90a", backend = nvvm, chiplets = 1, workers = 2, lds = 232448, l2 = 1, hbm_gbs = 1, tile = 16>} {
+  gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64} {
+    func.func private @body(%x: memref<34x64xbf16>, %u: memref<34x32xbf16>, %w: memref<8x64x16xbf16>, %y: memref<34x16xf32>, %lo: index, %hi: index) {
+      %c1 = arith.constant 1 : index
+      scf.for %i = %lo to %hi step %c1 {
+        %a = memref.subview %w[%i, 0, 0] [1, 64, 16] [1, 1, 1] : memref<8x64x16xbf16> to memref<64x16xbf16, strided<[16, 1], offset: ?>>
+        linalg.matmul ins(%x, %a : memref<34x64xbf16>, memref<64x16xbf16, strided<[16, 1], offset: ?>>) outs(%y : memref<34x16xf32>)
+        // expected-error @+1 {{expected packed weights to be read tile by tile, by contractions with left sides of bf16 or f32: choose a smaller number of rows per step}}
+        %b = memref.subview %w[%i, 32, 0] [1, 32, 16] [1, 1, 1] : memref<8x64x16xbf16> to memref<32x16xbf16, strided<[16, 1], offset: ?>>
+        linalg.matmul ins(%u, %b : memref<34x32xbf16>, memref<32x16xbf16, strided<[16, 1], offset: ?>>) outs(%y : memref<34x16xf32>)
+      }
+      return
+    }
+    func.func private @dispatch(%params: memref<?xi8>, %kind: index, %x: memref<34x64xbf16>, %u: memref<34x32xbf16>, %y: memref<34x16xf32>, %lo: index, %hi: index) {
+      %w = memref.view %params[%lo][] : memref<?xi8> to memref<8x64x16xbf16>
+      scf.index_switch %kind
+      case 0 {
+        func.call @body(%x, %u, %w, %y, %lo, %hi) : (memref<34x64xbf16>, memref<34x32xbf16>, memref<8x64x16xbf16>, memref<34x16xf32>, index, index) -> ()
+        scf.yield
+      }
+      default {
+      }
+      return
+    }
+    gpu.func @fleet_step() kernel {
+      gpu.return
+    }
+  }
+}
+
+// -----
+
+// ... as the left side ...
+module attributes {fleet.target = #fleet.target<"sm_90a", backend = nvvm, chiplets = 1, workers = 2, lds = 232448, l2 = 1, hbm_gbs = 1, tile = 16>} {
+  gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64} {
+    func.func private @body(%x: memref<34x64xbf16>, %w: memref<8x64x16xbf16>, %u: memref<16x16xbf16>, %y: memref<34x16xf32>, %z: memref<64x16xf32>, %lo: index, %hi: index) {
+      %c1 = arith.constant 1 : index
+      scf.for %i = %lo to %hi step %c1 {
+        // expected-error @+1 {{expected packed weights to be read tile by tile, by contractions with left sides of bf16 or f32: choose a smaller number of rows per step}}
+        %a = memref.subview %w[%i, 0, 0] [1, 64, 16] [1, 1, 1] : memref<8x64x16xbf16> to memref<64x16xbf16, strided<[16, 1], offset: ?>>
+        linalg.matmul ins(%x, %a : memref<34x64xbf16>, memref<64x16xbf16, strided<[16, 1], offset: ?>>) outs(%y : memref<34x16xf32>)
+        linalg.matmul ins(%a, %u : memref<64x16xbf16, strided<[16, 1], offset: ?>>, memref<16x16xbf16>) outs(%z : memref<64x16xf32>)
+      }
+      return
+    }
+    func.func private @dispatch(%params: memref<?xi8>, %kind: index, %x: memref<34x64xbf16>, %u: memref<16x16xbf16>, %y: memref<34x16xf32>, %z: memref<64x16xf32>, %lo: index, %hi: index) {
+      %w = memref.view %params[%lo][] : memref<?xi8> to memref<8x64x16xbf16>
+      scf.index_switch %kind
+      case 0 {
+        func.call @body(%x, %w, %u, %y, %z, %lo, %hi) : (memref<34x64xbf16>, memref<8x64x16xbf16>, memref<16x16xbf16>, memref<34x16xf32>, memref<64x16xf32>, index, index) -> ()
+        scf.yield
+      }
+      default {
+      }
+      return
+    }
+    gpu.func @fleet_step() kernel {
+      gpu.return
+    }
+  }
+}
+
+// -----
+
+// ... or as a number.
+module attributes {fleet.target = #fleet.target<"sm_90a", backend = nvvm, chiplets = 1, workers = 2, lds = 232448, l2 = 1, hbm_gbs = 1, tile = 16>} {
+  gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64} {
+    func.func private @body(%x: memref<34x64xbf16>, %w: memref<8x64x16xbf16>, %y: memref<34x16xf32>, %lo: index, %hi: index) {
+      %c1 = arith.constant 1 : index
+      // expected-error @+1 {{expected packed weights to be read tile by tile, by contractions with left sides of bf16 or f32: choose a smaller number of rows per step}}
+      %0 = memref.load %w[%lo, %lo, %lo] : memref<8x64x16xbf16>
+      scf.for %i = %lo to %hi step %c1 {
+        %a = memref.subview %w[%i, 0, 0] [1, 64, 16] [1, 1, 1] : memref<8x64x16xbf16> to memref<64x16xbf16, strided<[16, 1], offset: ?>>
+        linalg.matmul ins(%x, %a : memref<34x64xbf16>, memref<64x16xbf16, strided<[16, 1], offset: ?>>) outs(%y : memref<34x16xf32>)
+      }
+      return
+    }
+    func.func private @dispatch(%params: memref<?xi8>, %kind: index, %x: memref<34x64xbf16>, %y: memref<34x16xf32>, %lo: index, %hi: index) {
+      %w = memref.view %params[%lo][] : memref<?xi8> to memref<8x64x16xbf16>
+      scf.index_switch %kind
+      case 0 {
+        func.call @body(%x, %w, %y, %lo, %hi) : (memref<34x64xbf16>, memref<8x64x16xbf16>, memref<34x16xf32>, index, index) -> ()
+        scf.yield
+      }
+      default {
+      }
+      return
+    }
+    gpu.func @fleet_step() kernel {
+      gpu.return
+    }
+  }
+}

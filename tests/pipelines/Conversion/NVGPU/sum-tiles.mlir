@@ -7,7 +7,7 @@
 // many they are added at once.
 // STREAM-LABEL: func.func private @gate
 // STREAM-COUNT-2: linalg.matmul {fleet.streamed}
-// STREAM: } {fleet.row_groups = 2 : i64, fleet.tiles_summed = 2 : i64, fleet.tiles_together = 3 : i64}
+// STREAM: } {fleet.tiles_summed = 2 : i64, fleet.tiles_together = 3 : i64}
 // What is not zero before, and no part of the result, is not streamed.
 // STREAM-LABEL: func.func private @one
 // STREAM: linalg.matmul ins(

@@ -1,0 +1,355 @@
+"""Contractions of many rows as NVIDIA's kernel computes them, lane by lane, with its ring and its producer, against numpy."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from fleet_mlir.passmanager import PassManager
+from lanes import Workgroup, from_bf16, to_bf16
+from shared import Producer, Shared
+
+from fleet_mlir import ir
+
+COLUMNS, LINE = 16, 64
+MODULE = """
+#same = affine_map<(d0, d1) -> (d0, d1)>
+module attributes {{fleet.target = #fleet.target<"sm_90a", backend = nvvm, chiplets = 1, workers = 1, lds = {lds},
+                                                l2 = 1, hbm_gbs = 1, tile = 16>}} {{
+  gpu.module @fleet attributes {{fleet.threads = 256 : i64, fleet.lanes = 32 : i64}} {{
+    memref.global "private" constant @device_tasks : memref<1x8xi32, #gpu.address_space<global>>
+        = dense<[[0, 0, 0, 0, {offsets}, 0, 0]]>
+    memref.global "private" constant @cu_tasks : memref<{entries}x3xi32, #gpu.address_space<global>> = dense<{cu_tasks}>
+    memref.global "private" constant @queues : memref<2xi32, #gpu.address_space<global>> = dense<[0, {entries}]>
+    memref.global "private" constant @arrivals : memref<1x1xi32, #gpu.address_space<global>> = dense<1>
+    memref.global "private" @expired : memref<2xi32, #gpu.address_space<workgroup>> = uninitialized
+    memref.global "private" @scratch : memref<{scratch}xi8, #gpu.address_space<workgroup>> = uninitialized
+    func.func private @many(%x: {x}, %v: {w}, %w: {w}, %y: {y}, %lo: index, %hi: index, %scratch: {bytes}) {{
+      %c0 = arith.constant 0 : index
+      %c16 = arith.constant 16 : index
+      %half = arith.constant {half} : index
+      %begin = arith.constant {begin:f} : f32
+      {views}
+      scf.for %i = %lo to %hi step %c16 {{
+        %n = arith.divui %i, %c16 : index
+        %to = memref.subview %y[0, %i] [{rows}, 16] [1, 1] : {y} to {part}
+        {body}
+      }}
+      return
+    }}
+    func.func private @dispatch(%kind: index, %x: {x}, %v: {w}, %w: {w}, %y: {y}, %u: {u}, %z: {z},
+                                %lo: index, %hi: index, %scratch: {bytes}) {{
+      scf.index_switch %kind
+      case 0 {{
+        func.call @many(%x, %v, %w, %y, %lo, %hi, %scratch) : ({x}, {w}, {w}, {y}, index, index, {bytes}) -> ()
+        scf.yield
+      }}
+      case 1 {{
+        func.call @wide(%u, %v, %z, %lo, %hi) : ({u}, {w}, {z}, index, index) -> ()
+        scf.yield
+      }}
+      default {{
+      }}
+      return
+    }}
+    func.func private @wide(%u: {u}, %v: {w}, %z: {z}, %lo: index, %hi: index) {{
+      %c16 = arith.constant 16 : index
+      %zero = arith.constant 0.0 : f32
+      scf.for %i = %lo to %hi step %c16 {{
+        %n = arith.divui %i, %c16 : index
+        %a = memref.subview %v[%n, 0, 0] [1, {depth}, 16] [1, 1, 1] : {w} to {one}
+        linalg.fill ins(%zero : f32) outs(%z : {z})
+        linalg.matmul ins(%u, %a : {u}, {one}) outs(%z : {z})
+      }}
+      return
+    }}
+    gpu.func @fleet_step(%params: memref<{params}xi8, #gpu.address_space<global>>,
+                         %state: memref<64xi8, #gpu.address_space<global>>, %work: memref<64xi8, #gpu.address_space<global>>,
+                         %input: memref<64xi8, #gpu.address_space<global>>, %output: memref<64xi8, #gpu.address_space<global>>,
+                         %epoch: i32, %steps: i32) kernel {{
+      gpu.barrier
+      gpu.return
+    }}
+  }}
+}}
+"""
+TILE = """
+        %{tile} = memref.subview %{of}[%n, 0, 0] [1, {depth}, 16] [1, 1, 1] : {w} to {one}
+        linalg.fill ins(%begin : f32) outs({out} : {kind})
+        linalg.matmul ins(%x, %{tile} : {x}, {one}) outs({out} : {kind})"""
+# silu(gate) * up.
+VIEWS = """
+      %s = memref.view %scratch[%c0][] : {bytes} to {kind}
+      %r = memref.view %scratch[%half][] : {bytes} to {kind}"""
+GATED = """
+        {tiles}
+        linalg.generic {{indexing_maps = [#same, #same, #same], iterator_types = ["parallel", "parallel"]}}
+            ins(%s, %r : {kind}, {kind}) outs(%to : {part}) {{
+        ^bb0(%p: f32, %q: f32, %out: f32):
+          %one = arith.constant 1.0 : f32
+          %minus = arith.negf %p : f32
+          %power = math.exp %minus : f32
+          %below = arith.addf %power, %one : f32
+          %quotient = arith.divf %p, %below : f32
+          %product = arith.mulf %quotient, %q : f32
+          linalg.yield %product : f32
+        }}"""
+PASSES = """builtin.module(gpu.module(fleet-nvgpu-stream-weights,fleet-nvgpu-lower-contractions,fleet-gpu-lower-elementwise),
+    canonicalize,cse)"""
+
+
+class Case:
+    """`rows` x `depth` activations by tiles of 16 columns of one matrix, or of two: silu of one times the other.
+
+    The worker has an entry of its queue for each number of `entries`, of so many tiles. `wide` says that activations
+    are of f32, `wide_beside` that those of another body of the kernel are. The product is added to `begin`: what is not zero
+    is not streamed.
+    """
+
+    def __init__(self, rows, depth, entries=(3, 2), *, wide=False, wide_beside=False, streams=1, begin=0.0, lds=110000):
+        random = np.random.default_rng(rows + depth)
+        self.rows, self.depth, self.streams = rows, depth, streams
+        self.columns = sum(entries) * COLUMNS
+        x = random.standard_normal((rows, depth)).astype(np.float32)
+        self.left = x if wide else to_bf16(x)
+        self.weights = [to_bf16(random.standard_normal((depth, self.columns)) / depth**0.5) for _ in range(streams)]
+        exact = (x if wide else from_bf16(self.left)).astype(np.float64)
+        products = [exact @ from_bf16(weight).astype(np.float64) for weight in self.weights]
+        self.expected = begin + products[0] if streams == 1 else products[0] / (1 + np.exp(-products[0])) * products[1]
+        ends = np.cumsum(entries)
+        self.entries = [(int(end - count), int(end)) for end, count in zip(ends, entries, strict=True)]
+        size = depth * self.columns * 2
+        half = -(-rows * COLUMNS * 4 // 128) * 128
+        self.scratch = 2 * half if streams == 2 else 128
+        kind = f"memref<{rows}x16xf32, #gpu.address_space<workgroup>>"
+        types = {
+            "depth": depth,
+            "x": f"memref<{rows}x{depth}x{'f32' if wide else 'bf16'}>",
+            "w": f"memref<{sum(entries)}x{depth}x16xbf16>",
+            "one": f"memref<{depth}x16xbf16, strided<[16, 1], offset: ?>>",
+            "u": f"memref<{rows}x{depth}x{'f32' if wide or wide_beside else 'bf16'}>",
+            "z": f"memref<{rows}x16xf32>",
+            "y": f"memref<{rows}x{self.columns}xf32>",
+            "part": f"memref<{rows}x16xf32, strided<[{self.columns}, 1], offset: ?>>",
+            "bytes": f"memref<{self.scratch}xi8, #gpu.address_space<workgroup>>",
+        }
+        if streams == 1:
+            views, body = "", TILE.format(tile="a", of="v", out="%to", kind=types["part"], **types)
+        else:
+            tiles = [
+                TILE.format(tile="a", of="v", out="%s", kind=kind, **types),
+                TILE.format(tile="b", of="w", out="%r", kind=kind, **types),
+            ]
+            views = VIEWS.format(kind=kind, **types)
+            body = GATED.format(tiles="".join(tiles), kind=kind, **types)
+        self.text = MODULE.format(
+            lds=lds,
+            offsets=f"0, {size // LINE}" if streams == 2 else "0, 0",
+            entries=len(entries),
+            cu_tasks=[[0, *entry] for entry in self.entries],
+            scratch=self.scratch,
+            half=half,
+            begin=begin,
+            rows=rows,
+            params=streams * size,
+            views=views,
+            body=body,
+            **types,
+        )
+
+    def pack(self, *, isOrdered: bool) -> np.ndarray:
+        """The parameters' bytes."""
+        packed = []
+        for weight in self.weights:
+            tiles = weight.reshape(self.depth, -1, COLUMNS).transpose(1, 0, 2)
+            if isOrdered:
+                steps = tiles.reshape(len(tiles), self.depth // 16, 4, 2, 2, COLUMNS)
+                tiles = steps.transpose(0, 1, 3, 5, 2, 4)
+            packed.append(np.ascontiguousarray(tiles).reshape(-1))
+        return np.concatenate(packed).view(np.uint8)
+
+    @staticmethod
+    def size_of(kernel: ir.Operation, symbol: str) -> int:
+        """The bytes of a buffer of shared memory."""
+        for operation in kernel.regions[0].blocks[0].operations:
+            if ir.StringAttr(operation.attributes["sym_name"]).value == symbol:
+                return ir.MemRefType(ir.TypeAttr(operation.attributes["type"]).value).shape[0]
+        raise AssertionError(f"expected @{symbol}, found none")
+
+    def run(
+        self,
+        change: Callable[[ir.Module], None] = lambda module: None,
+        rewrite: Callable[[str], str] = lambda text: text,
+        order: Callable[[bool], bool] = lambda isOrdered: isOrdered,
+    ) -> float:
+        """The greatest error of the kernel's result, relative to the greatest result.
+
+        `change` and `rewrite` may damage the kernel, or its text, and `order` the order in which weights are packed.
+        """
+        with ir.Context() as context:
+            module = ir.Module.parse(self.text)
+            PassManager.parse(PASSES).run(module.operation)
+            context.allow_unregistered_dialects = True
+            module = ir.Module.parse(rewrite(str(module)))
+            change(module)
+            kernel = module.body.operations[0].operation
+            self.isOrdered = "fleet.ordered_weights" in kernel.attributes
+            parameters = self.pack(isOrdered=order(self.isOrdered))
+            functions = {}
+            for operation in kernel.regions[0].blocks[0].operations:
+                functions[ir.StringAttr(operation.attributes["sym_name"]).value] = operation.operation
+            shared = Shared()
+            scratch = shared.buffer("scratch", self.size_of(kernel, "scratch"))
+            nothing = np.zeros(64, np.uint8)
+            step = [parameters, nothing, nothing, nothing, nothing, 0, 1]
+            # All threads of the walk begin; then the producer alone goes through the queue.
+            Workgroup(functions["fleet_step"], step, shared)
+            shared.recorded = []
+            Workgroup(functions["fleet_step"], step, shared, thread=256)
+            shared.producer, shared.recorded = Producer(shared.recorded), None
+            self.isStreamed = bool(shared.producer.events)
+            shared.producer.run(shared)
+            result = np.full((self.rows, self.columns), np.nan, np.float32)
+            weights = list(parameters.view(np.uint16).reshape(self.streams, -1, self.depth, COLUMNS))
+            for first, last in self.entries:
+                places = [first * COLUMNS, last * COLUMNS, scratch[: self.scratch]]
+                Workgroup(functions["many"], [self.left, weights[0], weights[-1], result, *places], shared)
+        assert shared.producer.is_over(), "expected all slots of the ring to be read, found one that is not"
+        return float(np.abs(result - self.expected).max() / np.abs(self.expected).max())
+
+
+# What f32 activations as two bf16 leave of them, and sums of products that are exact.
+WIDE, NARROW = 1e-5, 1e-6
+WGMMA = [
+    pytest.param(WIDE, (32, 1024), {"wide": True}, id="f32, 32 rows"),
+    pytest.param(WIDE, (24, 1296), {"wide": True}, id="f32, 24 rows, a ragged depth"),
+    pytest.param(WIDE, (32, 1024), {"wide": True, "streams": 2}, id="f32, 32 rows, gate and up"),
+    pytest.param(NARROW, (32, 1024), {"wide_beside": True}, id="bf16 beside f32, 32 rows"),
+    pytest.param(NARROW, (20, 1296), {"wide_beside": True}, id="bf16 beside f32, 20 rows, a ragged depth"),
+    pytest.param(NARROW, (64, 1024), {}, id="bf16, 64 rows"),
+    pytest.param(NARROW, (40, 1296), {}, id="bf16, 40 rows, a ragged depth"),
+    pytest.param(NARROW, (64, 512), {"streams": 2}, id="bf16, 64 rows, gate and up"),
+    pytest.param(NARROW, (100, 528), {}, id="bf16, 100 rows, two warpgroups a turn"),
+]
+MMA = [
+    pytest.param(WIDE, (8, 4096), {"wide": True}, id="f32, 8 rows"),
+    pytest.param(WIDE, (12, 784), {"wide": True, "streams": 2}, id="f32, 12 rows, gate and up"),
+    pytest.param(NARROW, (16, 1312), {}, id="bf16, 16 rows, a ragged depth"),
+    pytest.param(NARROW, (32, 1024), {}, id="bf16, 32 rows"),
+    pytest.param(NARROW, (2, 1024), {}, id="bf16, 2 rows"),
+]
+
+
+@pytest.mark.parametrize(("bound", "shape", "options"), WGMMA)
+def test_products_of_warpgroups_are_those_of_numpy(bound, shape, options):
+    case = Case(*shape, **options)
+    assert case.run() < bound
+    assert case.isOrdered
+
+
+@pytest.mark.parametrize(("bound", "shape", "options"), MMA)
+def test_products_of_warps_are_those_of_numpy(bound, shape, options):
+    case = Case(*shape, **options, lds=200000)
+    assert case.run() < bound
+    assert not case.isOrdered
+
+
+def test_what_is_not_streamed_reads_ordered_weights():
+    case = Case(33, 528, begin=1.0)
+    assert case.run() < NARROW
+    assert case.isOrdered and not case.isStreamed
+
+
+def operations(operation: ir.Operation) -> Iterator[ir.Operation]:
+    """The operation and all within it, as they stand."""
+    yield operation
+    for region in operation.regions:
+        for block in region.blocks:
+            for inner in block.operations:
+                yield from operations(inner.operation)
+
+
+def assembly_of(operation: ir.Operation) -> str:
+    is_assembly = operation.name == "llvm.inline_asm"
+    return ir.StringAttr(operation.attributes["asm_string"]).value if is_assembly else ""
+
+
+def free_before_reading(module: ir.Module) -> None:
+    """Slots are freed in front of what reads them."""
+    everything = list(operations(module.operation))
+    reading = [i for i, op in enumerate(everything) if "wgmma" in assembly_of(op) or op.name == "nvvm.ldmatrix"]
+    freeing = [i for i, op in enumerate(everything) if "mbarrier.arrive.shared" in assembly_of(op)]
+    if not reading or not freeing:
+        raise ValueError("expected a kernel that reads slots and frees them, found none")
+    for first, arrival in zip([0, *freeing], freeing, strict=False):
+        reads = next(everything[i] for i in reading if first < i < arrival)
+        branch = everything[arrival].parent
+        for moved in (branch.operands[0].owner.operation, branch.operation):
+            if everything.index(moved) > everything.index(reads):
+                moved.move_before(reads)
+
+
+def noticed(case: Case, bound: float, **faults) -> bool:
+    """Whether a damaged kernel's numbers are wrong, or it does what no kernel may."""
+    try:
+        return not case.run(**faults) < bound
+    except AssertionError:
+        return True
+
+
+def instead(*pairs: tuple[str, str]) -> Callable[[str], str]:
+    """Replaces in a kernel's text what the first pattern of each pair finds by the second."""
+
+    def rewrite(text: str) -> str:
+        for right, wrong in pairs:
+            if not re.search(right, text):
+                raise ValueError(f"expected {right} in the kernel, found none")
+            text = re.sub(right, wrong, text)
+        return text
+
+    return rewrite
+
+
+FAULTS = {
+    # In units of 16 bytes: 16 to the next elements, in the upper half of the descriptor's first word, and 8 to the next columns.
+    "offsets of the descriptor swapped": instead(
+        (
+            r"(\n *)%(\w+) = arith.ori (%\w+), %c1048576_i32 : i32",
+            r"\1%of_\2 = arith.constant 524288 : i32\1%\2 = arith.ori \3, %of_\2 : i32",
+        ),
+        (r"\{low, 8\}", "{low, 16}"),
+    ),
+    "freed when one warp has read it": instead((r"(mbarrier.init.*?%c)4_i32", r"\g<1>1_i32")),
+    "products not waited for": instead(("wait_group.sync.aligned 0", "wait_group.sync.aligned 1")),
+    "registers not fenced": instead(("wgmma.fence.sync.aligned;", "")),
+    "first product added to what was there": instead(("setp.ne.s32 p, 0, 0;", "setp.eq.s32 p, 0, 0;")),
+    "a step read twice": instead(("add.s32 low, low, 32;", "add.s32 low, low, 16;")),
+    # The walk's places in the ring begin with 0.
+    "the slot of another turn": instead(
+        (r"memref.store %c0_i32, (.* memref<8xi32, #gpu.address_space<workgroup>>)", r"memref.store %c1_i32, \1")
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+def test_a_damaged_kernel_is_noticed(fault):
+    assert noticed(Case(32, 1024, wide=True), WIDE, rewrite=fault)
+
+
+def test_weights_in_another_order_are_noticed():
+    assert noticed(Case(32, 1024, wide=True), WIDE, order=lambda isOrdered: not isOrdered)
+
+
+def test_a_slot_that_is_freed_too_early_is_noticed():
+    assert noticed(Case(32, 1024, wide=True), WIDE, change=free_before_reading)
+    assert noticed(Case(32, 1024, lds=200000), NARROW, change=free_before_reading)
+
+
+def test_it_is_noticed_that_the_rest_of_f32_is_dropped():
+    # x - x in place of x - high: numbers as if activations were rounded.
+    drop = instead((r"arith.subf (%\w+), %\w+ : f32", r"arith.subf \1, \1 : f32"))
+    assert 1e-4 < Case(32, 1024, wide=True).run(rewrite=drop) < 1e-2
+
+
+def test_the_slot_of_another_turn_is_noticed_without_warpgroups():
+    assert noticed(Case(32, 1024, lds=200000), NARROW, rewrite=FAULTS["the slot of another turn"])
