@@ -1,7 +1,7 @@
 """Contractions of many rows as NVIDIA's kernel computes them, lane by lane, with its ring and its producer, against numpy."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -260,15 +260,6 @@ def test_what_is_not_streamed_reads_ordered_weights():
     assert case.isOrdered and not case.isStreamed
 
 
-def operations(operation: ir.Operation) -> Iterator[ir.Operation]:
-    """The operation and all within it, as they stand."""
-    yield operation
-    for region in operation.regions:
-        for block in region.blocks:
-            for inner in block.operations:
-                yield from operations(inner.operation)
-
-
 def assembly_of(operation: ir.Operation) -> str:
     is_assembly = operation.name == "llvm.inline_asm"
     return ir.StringAttr(operation.attributes["asm_string"]).value if is_assembly else ""
@@ -276,7 +267,8 @@ def assembly_of(operation: ir.Operation) -> str:
 
 def free_before_reading(module: ir.Module) -> None:
     """Slots are freed in front of what reads them."""
-    everything = list(operations(module.operation))
+    everything: list[ir.Operation] = []
+    module.operation.walk(lambda op: everything.append(op) or ir.WalkResult.ADVANCE, ir.WalkOrder.PRE_ORDER)
     reading = [i for i, op in enumerate(everything) if "wgmma" in assembly_of(op) or op.name == "nvvm.ldmatrix"]
     freeing = [i for i, op in enumerate(everything) if "mbarrier.arrive.shared" in assembly_of(op)]
     if not reading or not freeing:

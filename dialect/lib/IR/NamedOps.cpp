@@ -498,14 +498,20 @@ static FailureOr<TilingResult> tile(AttentionMergeOp op, OpBuilder &b, ArrayRef<
                       SmallVector<Operation *>{input.getDefiningOp(), out.getDefiningOp()}};
 }
 
+/// All of an output, of which a tile then takes its part.
+static void takeWhole(Value output, OpBuilder &b, SmallVectorImpl<OpFoldResult> &offsets,
+                      SmallVectorImpl<OpFoldResult> &sizes) {
+  ArrayRef<int64_t> shape = shapeOf(output);
+  offsets.assign(shape.size(), b.getIndexAttr(0));
+  sizes = getAsIndexOpFoldResult(b.getContext(), shape);
+}
+
 template <typename OpTy>
 static LogicalResult resultPosition(OpTy op, OpBuilder &b, ArrayRef<OpFoldResult> offsets,
                                     ArrayRef<OpFoldResult> sizes,
                                     SmallVectorImpl<OpFoldResult> &resultOffsets,
                                     SmallVectorImpl<OpFoldResult> &resultSizes) {
-  ArrayRef<int64_t> shape = shapeOf(op.getOutputs()[0]);
-  resultOffsets.assign(shape.size(), b.getIndexAttr(0));
-  resultSizes = getAsIndexOpFoldResult(b.getContext(), shape);
+  takeWhole(op.getOutputs()[0], b, resultOffsets, resultSizes);
   for (auto [dim, offset, size] : llvm::zip_equal(tiledDims(op), offsets, sizes)) {
     resultOffsets[dim] = offset;
     resultSizes[dim] = size;
@@ -516,9 +522,7 @@ static LogicalResult resultPosition(OpTy op, OpBuilder &b, ArrayRef<OpFoldResult
 static LogicalResult resultPosition(AttentionPartialOp op, OpBuilder &b, ArrayRef<OpFoldResult> offsets,
                                     ArrayRef<OpFoldResult> sizes, SmallVectorImpl<OpFoldResult> &resultOffsets,
                                     SmallVectorImpl<OpFoldResult> &resultSizes) {
-  ArrayRef<int64_t> shape = shapeOf(op.getOutputs()[0]);
-  resultOffsets.assign(shape.size(), b.getIndexAttr(0));
-  resultSizes = getAsIndexOpFoldResult(b.getContext(), shape);
+  takeWhole(op.getOutputs()[0], b, resultOffsets, resultSizes);
   resultOffsets[0] = op.getRowGroups() == 1 ? offsets[0] : OpFoldResult(PartialTile(op, b, offsets[0]).at);
   resultSizes[0] = sizes[0];
   return success();
@@ -527,15 +531,13 @@ static LogicalResult resultPosition(AttentionPartialOp op, OpBuilder &b, ArrayRe
 static LogicalResult resultPosition(AttentionMergeOp op, OpBuilder &b, ArrayRef<OpFoldResult> offsets,
                                     ArrayRef<OpFoldResult> sizes, SmallVectorImpl<OpFoldResult> &resultOffsets,
                                     SmallVectorImpl<OpFoldResult> &resultSizes) {
-  ArrayRef<int64_t> shape = shapeOf(op.getOutputs()[0]);
-  resultOffsets.assign(shape.size(), b.getIndexAttr(0));
-  resultSizes = getAsIndexOpFoldResult(b.getContext(), shape);
+  takeWhole(op.getOutputs()[0], b, resultOffsets, resultSizes);
   if (!isMergedByRows(op)) {
     resultOffsets[1] = offsets[0], resultSizes[1] = sizes[0];
     return success();
   }
   auto [row, head] = rowAndHead(op, b, offsets[0]);
-  int64_t group = shape[1] / keyHeads(op);
+  int64_t group = shapeOf(op.getOutputs()[0])[1] / keyHeads(op);
   Value query = arith::MulIOp::create(b, op.getLoc(), head, arith::ConstantIndexOp::create(b, op.getLoc(), group));
   resultOffsets[0] = row, resultSizes[0] = sizes[0];
   resultOffsets[1] = query, resultSizes[1] = b.getIndexAttr(group);

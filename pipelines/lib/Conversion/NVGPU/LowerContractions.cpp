@@ -179,9 +179,7 @@ static void lower(Emitter &e, linalg::MatmulOp op, Contraction c, std::optional<
     Value two = e.loadRaw(c.lhs, {row, depth}, 2);
     Value x = vector::ExtractOp::create(e.b, e.loc, two, int64_t(0));
     Value y = vector::ExtractOp::create(e.b, e.loc, two, int64_t(1));
-    Value high = packBf16(e, x, y);
-    auto [xHigh, yHigh] = unpackBf16(e, high);
-    return {high, packBf16(e, e.sub(x, xHigh), e.sub(y, yHigh))};
+    return splitBf16(e, x, y);
   };
   // Elements of the left side that stand for one contracted element.
   int64_t parts = isOneMma ? 2 : 1;

@@ -98,8 +98,6 @@ struct Together {
   int64_t parts = c.isWide ? 2 : 1;
   /// What a lane has loaded of a step of a block, and of a chunk.
   int64_t perStep = c.isWide ? kOfStep : kOfStep / 2, perChunk = kDeep / kDepth * blocks * perStep;
-  /// Registers of a step's fragments, of all blocks and parts.
-  int64_t perFragment = hasGroups ? 4 : blocks * parts * 2;
   /// Sums of a block that take a slot's products in turn, in mma's. Where warps share slots, and have one
   /// block of rows, the way through one sum would take longer than the next slots to come.
   int64_t chains = parts + (groups > 1 && blocks == 1);
@@ -247,6 +245,11 @@ struct Together {
     return left;
   }
 
+  /// Whether load `q` of a chunk is one of the contracted elements that there are.
+  Value isInside(Value chunk, int64_t q) {
+    return less(e.addIndex(e.mulIndex(chunk, kDeep), q * load), e.index(c.depth));
+  }
+
   /// What `multiplySlot` says, by warpgroups.
   SmallVector<Value> multiplyByGroups(Value data, Value slot, Value chunk, ArrayRef<Value> fragments,
                                       ValueRange before) {
@@ -257,9 +260,9 @@ struct Together {
     } else {
       products.assign(2 * 4, e.f32(0));
       for (int64_t q = 0; q < kDeep / load; ++q)
-        products = ifElse(less(e.addIndex(e.mulIndex(chunk, kDeep), q * load), e.index(c.depth)), products, [&] {
+        products = ifElse(isInside(chunk, q), products, [&] {
           Value right = describeRight(e, data, e.addIndex(base, q * load * kColumns * 2));
-          return multiplyByGroup(e, fragments.slice(q * perFragment, perFragment), right, products);
+          return multiplyByGroup(e, fragments.slice(4 * q, 4), right, products);
         });
     }
     // [block][4] of [half of the columns][row g or g + 8][2].
@@ -302,7 +305,7 @@ struct Together {
         return next;
       };
       if (isRagged)
-        sums = ifElse(less(e.addIndex(e.mulIndex(chunk, kDeep), q * load), e.index(c.depth)), sums, all);
+        sums = ifElse(isInside(chunk, q), sums, all);
       else
         sums = all();
       done(q);

@@ -74,16 +74,21 @@ void nv::copyBulk(Emitter &e, Value to, Value from, Value bytes, Value barrier) 
            "l,l,r,l,~{memory}", {to, from, bytes, barrier});
 }
 
+/// The elements of a struct, as the results of an instruction come.
+static SmallVector<Value> elementsOf(Emitter &e, Value all) {
+  SmallVector<Value> elements;
+  for (size_t i = 0; i < cast<LLVM::LLVMStructType>(all.getType()).getBody().size(); ++i)
+    elements.push_back(LLVM::ExtractValueOp::create(e.b, e.loc, all, i));
+  return elements;
+}
+
 SmallVector<Value> nv::loadMatrices(Emitter &e, Value pointer) {
   Type i32 = e.b.getI32Type();
   auto type = LLVM::LLVMStructType::getLiteral(e.b.getContext(), {i32, i32, i32, i32});
   auto shape = NVVM::LdStMatrixShapeAttr::get(e.b.getContext(), 8, 8);
   Value all =
       NVVM::LdMatrixOp::create(e.b, e.loc, type, pointer, 4, NVVM::MMALayout::col, shape, NVVM::LdStMatrixEltType::B16);
-  SmallVector<Value> parts;
-  for (int64_t i = 0; i < 4; ++i)
-    parts.push_back(LLVM::ExtractValueOp::create(e.b, e.loc, all, i));
-  return parts;
+  return elementsOf(e, all);
 }
 
 SmallVector<Value> nv::multiply(Emitter &e, ArrayRef<Value> lhs, ArrayRef<Value> rhs, ArrayRef<Value> sum) {
@@ -93,10 +98,7 @@ SmallVector<Value> nv::multiply(Emitter &e, ArrayRef<Value> lhs, ArrayRef<Value>
   std::array<NVVM::MMALayout, 2> layouts = {NVVM::MMALayout::row, NVVM::MMALayout::col};
   Value all = NVVM::MmaOp::create(e.b, e.loc, type, lhs, rhs, sum, ArrayRef<int64_t>{kColumns, kRows, kDepth},
                                   std::nullopt, std::nullopt, types, layouts);
-  SmallVector<Value> parts;
-  for (int64_t i = 0; i < 4; ++i)
-    parts.push_back(LLVM::ExtractValueOp::create(e.b, e.loc, all, i));
-  return parts;
+  return elementsOf(e, all);
 }
 
 /// Bytes of the right side of one wgmma, 16 contracted elements of 16 columns: 8x8 matrices whose 8
@@ -155,10 +157,7 @@ SmallVector<Value> nv::multiplyByGroup(Emitter &e, ArrayRef<Value> lhs, Value de
   SmallVector<Type> types(kSums, e.b.getF32Type());
   auto type = LLVM::LLVMStructType::getLiteral(e.b.getContext(), types);
   Value all = assembly(e, text, constraints, operands, type).getRes();
-  SmallVector<Value> parts;
-  for (int64_t i = 0; i < kSums; ++i)
-    parts.push_back(LLVM::ExtractValueOp::create(e.b, e.loc, all, i));
-  return parts;
+  return elementsOf(e, all);
 }
 
 static Value compute(Emitter &e, StringRef text, StringRef constraints, ValueRange operands, Type type = {}) {

@@ -642,7 +642,7 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, ArrayRe
     memref::StoreOp::create(e.b, e.loc, e.i32(0), position, turns ? e.wave() : e.thread());
   });
   // Registers are handed from one warpgroup to another: then the producer has one of its own.
-  bool handsOver = turns && hasWarpgroups(groups);
+  bool handsOver = hasWarpgroups(groups);
   int32_t threads = workgroup.threads + (handsOver ? kWarpgroup : 1) * workgroup.lanes;
   nv::barrier(e, 0, threads);
   step.setKnownBlockSizeAttr(builder.getDenseI32ArrayAttr({threads, 1, 1}));
