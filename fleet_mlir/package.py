@@ -187,10 +187,10 @@ def check_manifest(manifest: Any) -> dict[str, Any]:
         need(_natural(group) and group > 0, f"the group of {what} is not a positive number")
         need(group == 1 or (pack and entry["shape"][1] % group == 0), f"the group of {what} does not divide its rows")
         order = entry.get("order")
-        need(order in (None, "wgmma"), f"the order of {what} is not known: expected wgmma, found {order}")
+        need(order in (None, "wgmma-256"), f"the order of {what} is not known: expected wgmma-256, found {order}")
         ordered = pack == 16 and group == 1 and entry["shape"][1] % 16 == 0 and entry.get("dtype") == "bf16"
         need(order is None or ordered,
-             f"{what} is in the order of wgmma, but not bf16 packed by 16 columns of a depth that 16 divides")
+             f"{what} is in the order wgmma-256, but not bf16 packed by 16 columns of a depth that 16 divides")
         inside("params", entry.get("offset"), size_of(entry, entry["names"][0]), what)
     return manifest
 

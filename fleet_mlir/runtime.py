@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 DEVICES = {"cpu": ("cpu",), "cuda": ("cuda",), "hip": ("hip", "exec")}
 # Counters in the work arena are monotone i32: they are cleared long before they could overflow.
 EPOCH_LIMIT = 1 << 18
+# Of the order "wgmma-256": elements of the depth whose columns stand together.
+ORDERED_DEPTH = 256
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,10 @@ def pack_matrix(
 ) -> None:
     """Store ``matrix [N, K]`` as ``[ceil(N / nb), K, nb]`` in ``out`` (flat, same dtype); the rest is zero.
 
-    With a ``group`` g, which divides K, as ``[ceil(N / nb), K / g, nb, g]``. In the ``order`` ``"wgmma"``, where 16
-    divides K and an element has 2 bytes, as ``[ceil(N / nb), K / 16, 2, nb, 4, 2]``, with ``[s, c, n, t, e]`` the element
-    16 s + 4 t + 2 c + e of row n.
+    With a ``group`` g, which divides K, as ``[ceil(N / nb), K / g, nb, g]``. In the ``order`` ``"wgmma-256"``, where 16
+    divides K, 2 divides nb, and an element has 2 bytes, each 256 of K, or what is left at the end, stand as
+    ``[ceil(N / nb), 2, 16, 2, nb / 2, 4, 2]``, with ``[h, s, c, m, t, e]`` the element 16 s + 4 t + 2 c + e of row
+    h nb / 2 + m.
     """
     rows, columns = matrix.shape
     whole = rows // nb
@@ -65,14 +68,18 @@ def pack_matrix(
         import torch
 
         # Two elements stay together: one word.
-        blocks = out.view(torch.int32).view(-1, columns // 16, 2, nb, 4)
-        ordered = matrix.view(torch.int32).view(rows, columns // 16, 4, 2).permute(1, 3, 0, 2)  # [s, c, n, t]
-        if whole:
-            tiles = ordered[:, :, : whole * nb].unflatten(2, (whole, nb))
-            blocks[:whole].copy_(tiles.movedim(2, 0))
+        words = torch.int32
+        tiles, chunk = out.view(words).view(-1, nb * columns // 2), ORDERED_DEPTH // 16
         if rows % nb:
-            blocks[whole].zero_()
-            blocks[whole, :, :, : rows % nb].copy_(ordered[:, :, whole * nb :])
+            last = torch.zeros(nb, columns, dtype=matrix.dtype, device=matrix.device)
+            last[: rows % nb] = matrix[whole * nb :]
+            pack_matrix(last, nb, tiles[whole].view(matrix.dtype), order=order)
+        ordered = matrix[: whole * nb].view(words).view(whole, 2, nb // 2, columns // 16, 4, 2)  # [h, m, s, t, c]
+        for first in range(0, columns // 16, chunk):
+            steps = min(chunk, columns // 16 - first)
+            piece = ordered[:, :, :, first : first + steps].permute(0, 1, 3, 5, 2, 4)  # [h, s, c, m, t]
+            begin, size = 8 * nb * first, 8 * nb * steps
+            tiles[:whole, begin : begin + size].unflatten(1, piece.shape[1:]).copy_(piece)
         return
     if group > 1:
         blocks = out.view(-1, columns // group, nb, group)

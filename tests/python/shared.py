@@ -15,8 +15,8 @@ THREADS, WARP, WARPGROUP = 256, 32, 128
 SPOILED = 0xFF
 BYTES = 232448
 ALIGNMENT = 128
-# What wgmma m64n16k16 has: rows of the left side, columns, contracted elements.
-ROWS, COLUMNS, DEPTH = 64, 16, 16
+# What wgmma m64n32k16 has: rows of the left side, columns, contracted elements.
+ROWS, COLUMNS, DEPTH = 64, 32, 16
 
 
 @dataclass
@@ -217,7 +217,7 @@ class Shared:
         return list((low | high << np.uint32(16)).transpose(1, 0, 2).reshape(4, -1))
 
     def right_side(self, descriptor: int) -> np.ndarray:
-        """16 columns x 16 contracted elements (f32) that a descriptor of wgmma names: K-major and not swizzled."""
+        """32 columns x 16 contracted elements (f32) that a descriptor of wgmma names: K-major and not swizzled."""
         units = [descriptor >> shift & 0x3FFF for shift in (0, 16, 32)]
         assert descriptor >> 46 == 0, f"expected a descriptor without swizzle, found {descriptor:#x}"
         first, along_depth, along_columns = (16 * unit for unit in units)
@@ -343,11 +343,11 @@ class Shared:
         firsts = [int(first) for first in np.nonzero(taking)[0] * WARPGROUP]
         if name.startswith("wgmma.mma_async"):
             assert self.is_fenced[mask].all(), "expected wgmma.fence before a wgmma, found none"
-            assert name.endswith("m64n16k16.f32.bf16.bf16") and operands[2:] == ["1", "1", "0"], (
+            assert name.endswith("m64n32k16.f32.bf16.bf16") and operands[2:] == ["1", "1", "0"], (
                 f"found {name} {operands}"
             )
             sums, left = lists
-            assert set(sums) <= outputs and len(sums) == 8 and len(left) == 4
+            assert set(sums) <= outputs and len(sums) == COLUMNS // 2 and len(left) == 4
             right = value(operands[0])
             adds = value(operands[1])
             before = [registers[x] if adds.all() else np.where(adds, registers[x], np.float32(0)) for x in sums]

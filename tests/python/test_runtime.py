@@ -91,19 +91,22 @@ def test_packed_layout_fills_the_last_block_with_zeros():
 
 @pytest.mark.parametrize("rows", [32, 37, 5])
 def test_packed_layout_in_the_order_of_wgmma(rows):
-    matrix = torch.randn(rows, 48).to(torch.bfloat16)
-    out = torch.full((-(-rows // 16) * 16 * 48,), 7.0, dtype=torch.bfloat16)
-    pack_matrix(matrix, 16, out, order="wgmma")
-    blocks = out.view(-1, 3, 2, 16, 4, 2)
-    for n in range(16 * len(blocks)):
-        for k in range(48):
-            found = blocks[n // 16, k // 16, k % 4 // 2, n % 16, k % 16 // 4, k % 2]
+    matrix = torch.randn(rows, 304).to(torch.bfloat16)
+    out = torch.full((-(-rows // 16) * 16 * 304,), 7.0, dtype=torch.bfloat16)
+    pack_matrix(matrix, 16, out, order="wgmma-256")
+    tiles = out.view(-1, 16 * 304)
+    whole = tiles[:, : 16 * 256].reshape(-1, 2, 16, 2, 8, 4, 2)
+    rest = tiles[:, 16 * 256 :].reshape(-1, 2, 3, 2, 8, 4, 2)
+    for n in range(16 * len(tiles)):
+        for k in range(304):
+            blocks = whole if k < 256 else rest
+            found = blocks[n // 16, n % 16 // 8, k % 256 // 16, k % 4 // 2, n % 8, k % 16 // 4, k % 2]
             assert found == (matrix[n, k] if n < rows else 0)
 
 
 def ordered_manifest(**changes):
     """A manifest whose one weight, 24 x 32, is stored in the order of wgmma."""
-    entry = {"names": ["q"], "offset": 0, "pack": 16, "shape": [32, 32], "dtype": "bf16", "order": "wgmma", **changes}
+    entry = {"names": ["q"], "offset": 0, "pack": 16, "shape": [32, 32], "dtype": "bf16", "order": "wgmma-256", **changes}
     arenas = {"params": 4096, "state": 256, "work": 128, "input": 256, "output": 256}
     return make_manifest(arenas=arenas, params=[entry])
 
@@ -113,7 +116,7 @@ def test_params_in_the_order_of_wgmma():
     weight = torch.randn(24, 32).to(torch.bfloat16)
     arena = torch.from_numpy(pack_params(manifest, {"q": weight})[:2048]).view(torch.bfloat16)
     expected = torch.zeros(1024, dtype=torch.bfloat16)
-    pack_matrix(weight, 16, expected, order="wgmma")
+    pack_matrix(weight, 16, expected, order="wgmma-256")
     assert torch.equal(arena, expected)
     plain = pack_params(ordered_manifest(order=None), {"q": weight})
     assert not torch.equal(arena, torch.from_numpy(plain[:2048]).view(torch.bfloat16))
@@ -122,12 +125,12 @@ def test_params_in_the_order_of_wgmma():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"order": "mfma"}, "the order of the parameter q is not known: expected wgmma, found mfma"),
-        ({"order": 1}, "the order of the parameter q is not known: expected wgmma, found 1"),
+        ({"order": "mfma"}, "the order of the parameter q is not known: expected wgmma-256, found mfma"),
+        ({"order": 1}, "the order of the parameter q is not known: expected wgmma-256, found 1"),
         *(
             (
                 change,
-                "the parameter q is in the order of wgmma, but not bf16 packed by 16 columns of a depth that 16 divides",
+                "the parameter q is in the order wgmma-256, but not bf16 packed by 16 columns of a depth that 16 divides",
             )
             for change in (
                 {"shape": [32, 24]},

@@ -26,7 +26,7 @@ constexpr int64_t kThreads = 256;
 
 namespace mlir::fleet::nv {
 
-/// Bytes of one slot of the ring of weights: one bulk copy.
+/// Bytes of a chunk of a tile of weights: one bulk copy to the ring.
 constexpr int64_t kSlot = 8192;
 /// Columns of a tile of weights, rows of an mma's left side.
 constexpr int64_t kColumns = 16;
@@ -37,7 +37,7 @@ constexpr int64_t kWaves = gpugen::kThreads / 32;
 
 /// Up to this many rows tiles are computed one by one.
 constexpr int64_t kFewRows = 4;
-/// Contracted elements of a slot.
+/// Contracted elements of a chunk.
 constexpr int64_t kDeep = kSlot / (kColumns * 2);
 /// Rows of activations that a warp holds a chunk of in registers; of f32, which are two bf16.
 constexpr int64_t kRowsOfWarp = 16, kWideRowsOfWarp = 8;
@@ -48,6 +48,8 @@ constexpr int64_t kMostHeld = 112, kMostHeldOfWarpgroup = 160;
 constexpr int64_t kMostTogether = 6, kMostTogetherOfWarpgroup = 8;
 /// Warps that multiply together by wgmma: a slot is the right side, which none of them loads.
 constexpr int64_t kWarpgroup = 4;
+/// Chunks, of the next tile as well, that are one slot then: one wgmma takes the columns of both.
+constexpr int64_t kChunksOfSlot = 2;
 /// Positions of a warp's round in attention of many rows: the contracted dimension of one mma.
 constexpr int64_t kPositions = kDepth;
 /// Steps of at most this many rows load keys and values to registers: the ring needs the room more.
@@ -63,6 +65,10 @@ inline std::optional<int64_t> rowGroups(int64_t rows, int64_t waves, bool isWide
 
 /// Whether the warps of a turn are warpgroups.
 inline bool hasWarpgroups(int64_t groups) { return groups % kWarpgroup == 0; }
+
+/// Chunks of a slot of the ring, and its bytes.
+inline int64_t chunksOfSlot(int64_t groups) { return hasWarpgroups(groups) ? kChunksOfSlot : 1; }
+inline int64_t bytesOfSlot(int64_t groups) { return chunksOfSlot(groups) * kSlot; }
 
 /// Blocks of rows of one of `groups` warps.
 inline int64_t blocksOf(int64_t rows, int64_t groups) { return llvm::divideCeil(rows, groups * kRows); }

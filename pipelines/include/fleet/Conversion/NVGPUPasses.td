@@ -33,9 +33,9 @@ def NVGPUOrderWeights : Pass<"fleet-nvgpu-order-weights", "::mlir::ModuleOp"> {
   let description = [{
     Input: a module with a `fleet.manifest` and a gpu.module that `fleet-nvgpu-stream-weights` may have marked
     `fleet.ordered_weights`, as it does where contractions are computed by wgmma. Output: then the manifest's
-    packed weights of bf16, 16 columns a tile and a depth of a multiple of 16, have `order = "wgmma"`: element
-    (k, n) of a tile, k = 16 s + 4 t + 2 c + e, stands at `[s][c][n][t][e]` of K/16 x 2 x 16 x 4 x 2. Programs
-    of few rows store weights as `[k][n]`: the two share no weights. Fails where the manifest has no params.
+    packed weights of bf16, 16 columns a tile and a depth of a multiple of 16, have `order = "wgmma-256"`: of
+    each 256 of the depth, or what is left at its end, element (k, n) of a tile, k = 16 s + 4 t + 2 c + e and
+    n = 8 h + m, stands at `[h][s][c][m][t][e]` of 2 x 16 x 2 x 8 x 4 x 2. Programs of few rows store weights as `[k][n]`: the two share no weights. Fails where the manifest has no params.
   }];
 }
 

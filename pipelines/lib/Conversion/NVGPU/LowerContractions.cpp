@@ -209,7 +209,7 @@ static void lower(Emitter &e, linalg::MatmulOp op, Contraction c, std::optional<
     Value position = e.toIndex(e.load(positions, e.thread()));
     // A warp takes whole slots: it waits for one barrier, then has steps enough
     // to hide the latency of each behind the others, in two sums.
-    constexpr int64_t kDeep = kSlot / (kColumns * 2), kUnroll = 4;
+    constexpr int64_t kUnroll = 4;
     int64_t chunks = llvm::divideCeil(c.depth, kDeep);
     SmallVector<Value> both(sums);
     llvm::append_range(both, sums);
@@ -254,11 +254,17 @@ static void lower(Emitter &e, linalg::MatmulOp op, Contraction c, std::optional<
     auto weight = [&](Value depth, Value column) -> Value {
       if (!isOrdered)
         return e.load(c.rhs, {depth, column});
-      // Element [s][c][n][t][e] of the tile, taken as rows of its columns.
-      Value step = e.mulIndex(quotient(depth, kDepth), kDepth), pair = rem(quotient(depth, 2), 2);
-      Value row = e.addIndex(e.addIndex(step, e.mulIndex(pair, kDepth / 2)), quotient(column, 2));
+      // Element [h][s][c][m][t][e] of the chunk, taken as rows of the tile's columns: of both halves of the columns a
+      // step has 8.
+      Value first = e.mulIndex(quotient(depth, kDeep), kDeep);
+      Value left = arith::SubIOp::create(e.b, e.loc, e.index(c.depth), first);
+      Value half = arith::MulIOp::create(e.b, e.loc, quotient(column, kColumns / 2),
+                                         quotient(arith::MinUIOp::create(e.b, e.loc, left, e.index(kDeep)), 2));
+      Value step = e.mulIndex(quotient(rem(depth, kDeep), kDepth), kDepth / 2), pair = rem(quotient(depth, 2), 2);
+      Value inStep = e.addIndex(e.mulIndex(pair, kDepth / 4), quotient(rem(column, kColumns / 2), 2));
       Value at = e.addIndex(e.mulIndex(quotient(rem(depth, kDepth), 4), 2), rem(depth, 2));
-      return e.load(c.rhs, {row, e.addIndex(e.mulIndex(rem(column, 2), kColumns / 2), at)});
+      return e.load(c.rhs, {e.addIndex(e.addIndex(first, half), e.addIndex(step, inStep)),
+                            e.addIndex(e.mulIndex(rem(column, 2), kColumns / 2), at)});
     };
     sums = e.loop(e.mulIndex(wave, kDepth), e.index(c.depth), waves * kDepth, sums, [&](Value depth, ValueRange sums) {
       // As the four matrices would hold them: (column, depths d and d + 1).

@@ -89,7 +89,7 @@ struct Together {
   /// The warps of a turn are warpgroups: they multiply by wgmma.
   bool hasGroups = hasWarpgroups(groups);
   Contraction &c = tiles.first;
-  int64_t streams = tiles.ops.size(), turns = e.workgroup.waves() / groups;
+  int64_t streams = tiles.ops.size(), turns = e.workgroup.waves() / groups, ofSlot = chunksOfSlot(groups);
   int64_t blocks = blocksOf(c.rows, groups);
   int64_t chunks = llvm::divideCeil(c.depth, kDeep);
   /// Elements that a lane loads at once, and a warp of each row; steps of these.
@@ -250,32 +250,37 @@ struct Together {
     return less(e.addIndex(e.mulIndex(chunk, kDeep), q * load), e.index(c.depth));
   }
 
-  /// What `multiplySlot` says, by warpgroups.
+  /// What `multiplySlot` says, by warpgroups: for one tile or two.
   SmallVector<Value> multiplyByGroups(Value data, Value slot, Value chunk, ArrayRef<Value> fragments,
                                       ValueRange before) {
-    Value base = e.mulIndex(slot, kSlot);
-    SmallVector<Value> products;
-    if (!isRagged) {
-      products = multiplyByGroup(e, fragments, describeRight(e, data, base));
-    } else {
-      products.assign(2 * 4, e.f32(0));
+    Value base = e.mulIndex(slot, bytesOfSlot(groups));
+    SmallVector<Value> none(ofSlot * kColumns / 2, e.f32(0)), products;
+    auto whole = [&] { return multiplyByGroup(e, fragments, describeRight(e, data, base)); };
+    if (c.depth % kDeep) {
+      Value left = arith::SubIOp::create(e.b, e.loc, e.index(c.depth), e.mulIndex(chunk, kDeep));
+      Value steps = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), quotient(atMost(left, kDeep), kDepth));
+      products = none;
       for (int64_t q = 0; q < kDeep / load; ++q)
         products = ifElse(isInside(chunk, q), products, [&] {
-          Value right = describeRight(e, data, e.addIndex(base, q * load * kColumns * 2));
+          RightSide right = describeRight(e, data, e.addIndex(base, q * load * kColumns), steps);
           return multiplyByGroup(e, fragments.slice(4 * q, 4), right, products);
         });
+    } else {
+      products = isRagged ? ifElse(isInside(chunk, 0), none, whole) : whole();
     }
-    // [block][4] of [half of the columns][row g or g + 8][2].
+    // [tile][block][4] of [tile][half of the columns][row g or g + 8][2].
     SmallVector<Value> sums(before);
-    for (int64_t n = 0; n < blocks * parts; ++n)
-      for (int64_t i = 0; i < 4; ++i) {
-        Value &sum = sums[n / parts * 4 + i];
-        sum = e.add(sum, products[i / 2 * 4 + n * 2 + i % 2]);
-      }
+    int64_t perTile = 4 * blocks;
+    for (size_t at = 0; at < sums.size(); at += perTile)
+      for (int64_t n = 0; n < blocks * parts; ++n)
+        for (int64_t i = 0; i < 4; ++i) {
+          Value &sum = sums[at + n / parts * 4 + i];
+          sum = e.add(sum, products[(at / perTile * 2 + i / 2) * 4 + n * 2 + i % 2]);
+        }
     return sums;
   }
 
-  /// Adds the product of a chunk and a slot to the sums of a tile; `done(q)` comes when the
+  /// Adds the product of a chunk and a slot to the sums of its tiles; `done(q)` comes when the
   /// fragments of load q have been multiplied.
   SmallVector<Value> multiplySlot(Value data, Value slot, Value chunk, ArrayRef<Value> fragments, ValueRange before,
                                   function_ref<void(int64_t)> done) {
@@ -320,9 +325,13 @@ struct Together {
     begin();
     scf::ForOp loop = tiles.loop;
     int64_t perStream = 4 * blocks;
-    auto sumsOf = [&](ArrayRef<Value> all, int64_t at) { return all.slice(at, perStream); };
+    // A slot has the chunks of so many tiles of a matrix; and so many are multiplied, or not, at once.
+    int64_t items = together * streams, atOnce = hasGroups ? ofSlot : streams;
+    auto sumsOf = [&](ArrayRef<Value> all, int64_t s, int64_t count) {
+      return all.slice(1 + s * ofSlot * perStream, std::min(ofSlot, count - s * ofSlot) * perStream);
+    };
     Type i32 = e.b.getI32Type();
-    Ring ring{e, slots};
+    Ring ring{e, slots, bytesOfSlot(groups)};
     Value data = ring.data();
     Value positions = e.shared("ring_position", inWorkgroupMemory({e.workgroup.waves()}, i32));
     Value size = loop.getStep(), last = loop.getUpperBound();
@@ -360,25 +369,26 @@ struct Together {
       SmallVector<Value> next(carried.take_front(1 + count)), loaded(carried.drop_front(1 + count));
       SmallVector<Value> ahead = isAhead ? loadChunk(nextChunk) : SmallVector<Value>(isInPlace ? perChunk : 0);
       SmallVector<Value> fragments = asFragments(isAhead || isInPlace ? loaded : loadChunk(chunk));
-      for (int64_t j = 0; j < together; ++j) {
-        // Of this tile: the position after it, and the sums.
+      for (int64_t item = 0; item < items; item += atOnce) {
+        // Of these: the position after them, and the sums.
         Value position = next[0];
         SmallVector<Value> own = {position};
-        llvm::append_range(own, ArrayRef<Value>(next).slice(1 + j * perTile, perTile));
-        bool isLast = isInPlace && j == together - 1;
+        int64_t first = 1 + item * perStream, count = std::min(atOnce, items - item);
+        int64_t slotsOfThese = llvm::divideCeil(count, ofSlot), j = item / streams;
+        llvm::append_range(own, ArrayRef<Value>(next).slice(first, count * perStream));
+        bool isLast = isInPlace && item + count == items;
         auto tile = [&] {
-          SmallVector<Value> results = {e.addIndex(position, streams * turns)};
-          for (int64_t s = 0; s < streams; ++s) {
+          SmallVector<Value> results = {e.addIndex(position, slotsOfThese * turns)};
+          for (int64_t s = 0; s < slotsOfThese; ++s) {
             Value here = e.addIndex(e.addIndex(position, s * turns), turn);
             Value slot = rem(here, slots);
             Value round = arith::IndexCastOp::create(e.b, e.loc, i32, quotient(here, slots));
             ring.waitUntilFull(slot, arith::AndIOp::create(e.b, e.loc, round, e.i32(1)));
             auto done = [&](int64_t q) {
-              for (int64_t n = 0; n < blocks && isLast && s == streams - 1; ++n)
+              for (int64_t n = 0; n < blocks && isLast && s == slotsOfThese - 1; ++n)
                 loadPart(nextChunk, rowOf(n), n, q, ahead);
             };
-            llvm::append_range(results,
-                               multiplySlot(data, slot, chunk, fragments, sumsOf(own, 1 + s * perStream), done));
+            llvm::append_range(results, multiplySlot(data, slot, chunk, fragments, sumsOf(own, s, count), done));
             ring.release(slot, /*byLoads=*/!hasGroups);
           }
           if (isLast)
@@ -396,9 +406,9 @@ struct Together {
           types.append(perChunk, e.b.getF32Type());
         SmallVector<Value> results = j ? ifElse(exists[j], types, tile, none) : tile();
         next[0] = results[0];
-        llvm::copy(ArrayRef<Value>(results).slice(1, perTile), next.begin() + 1 + j * perTile);
+        llvm::copy(ArrayRef<Value>(results).slice(1, count * perStream), next.begin() + first);
         if (isLast)
-          ahead.assign(results.begin() + 1 + perTile, results.end());
+          ahead.assign(results.begin() + 1 + count * perStream, results.end());
       }
       llvm::append_range(next, ahead);
       return next;

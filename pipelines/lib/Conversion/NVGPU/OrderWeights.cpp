@@ -18,13 +18,15 @@ using namespace mlir;
 using namespace mlir::fleet;
 using namespace mlir::fleet::nv;
 
+static_assert(kDeep == 256, "the order's name says how deep a chunk is");
+
 namespace {
 struct NVGPUOrderWeights : mlir::fleet::impl::NVGPUOrderWeightsBase<NVGPUOrderWeights> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
     if (llvm::none_of(module.getOps<gpu::GPUModuleOp>(), [](auto kernel) { return kernel->hasAttr(kOrdered); }))
       return;
-    if (failed(gpugen::setOnPacked(module, "order", StringAttr::get(&getContext(), "wgmma"), isOrdered)))
+    if (failed(gpugen::setOnPacked(module, "order", StringAttr::get(&getContext(), "wgmma-256"), isOrdered)))
       return signalPassFailure();
   }
 };

@@ -101,24 +101,31 @@ SmallVector<Value> nv::multiply(Emitter &e, ArrayRef<Value> lhs, ArrayRef<Value>
   return elementsOf(e, all);
 }
 
-/// Bytes of the right side of one wgmma, 16 contracted elements of 16 columns: 8x8 matrices whose 8
-/// columns' 16 bytes stand one behind the other, those of the next columns and of the next elements.
-static constexpr int64_t kStepBytes = kColumns * kDepth * 2, kNextColumns = 128, kNextElements = 256;
+/// Bytes of a wgmma's right side from the first to the last 8 of its 16 contracted elements (8x8 matrices whose 8
+/// columns' 16 bytes stand one behind the other), and to those of the next one.
+static constexpr int64_t kNextElements = 128, kStepBytes = 2 * kNextElements;
 /// A descriptor counts 16 bytes.
 static constexpr int64_t kUnit = 16;
 
-Value nv::describeRight(Emitter &e, Value memref, Value offset) {
+RightSide nv::describeRight(Emitter &e, Value memref, Value offset, Value steps) {
+  // All lanes have the same: said so, it stands in a uniform register.
+  auto isUniform = [&](Value word) -> Value {
+    return NVVM::ShflOp::create(e.b, e.loc, e.b.getI32Type(), e.i32(-1), word, e.i32(0), e.i32(31), NVVM::ShflKind::idx,
+                                UnitAttr());
+  };
   Value address = e.addIndex(memref::ExtractAlignedPointerAsIndexOp::create(e.b, e.loc, memref), offset);
   Value bits = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), address);
-  // Shared memory ends below 2^18. All lanes have the same: said so, it stands in a uniform register.
+  // Shared memory ends below 2^18.
   Value units = arith::ShRUIOp::create(e.b, e.loc, bits, e.i32(llvm::Log2_64(kUnit)));
   Value low = arith::OrIOp::create(e.b, e.loc, units, e.i32(kNextElements / kUnit << 16));
-  return NVVM::ShflOp::create(e.b, e.loc, e.b.getI32Type(), e.i32(-1), low, e.i32(0), e.i32(31), NVVM::ShflKind::idx,
-                              UnitAttr());
+  Value nextColumns = e.i32(kDeep / kDepth * kStepBytes / kUnit);
+  if (steps)
+    nextColumns = isUniform(arith::MulIOp::create(e.b, e.loc, steps, e.i32(kStepBytes / kUnit)));
+  return {isUniform(low), nextColumns};
 }
 
-SmallVector<Value> nv::multiplyByGroup(Emitter &e, ArrayRef<Value> lhs, Value descriptor, ArrayRef<Value> sum) {
-  constexpr int64_t kSums = 8, kLeft = 4;
+SmallVector<Value> nv::multiplyByGroup(Emitter &e, ArrayRef<Value> lhs, RightSide right, ArrayRef<Value> sum) {
+  constexpr int64_t kWidth = kChunksOfSlot * kColumns, kSums = kWidth / 2, kLeft = 4;
   int64_t steps = lhs.size() / kLeft, firstLeft = kSums + sum.size(), last = firstLeft + lhs.size();
   auto words = [](int64_t first, int64_t count) {
     std::string text = "{";
@@ -132,8 +139,8 @@ SmallVector<Value> nv::multiplyByGroup(Emitter &e, ArrayRef<Value> lhs, Value de
   if (!sum.empty())
     text += "setp.eq.s32 p, 0, 0; ";
   for (int64_t i = 0; i < steps; ++i) {
-    text += "mov.b64 at, {low, " + std::to_string(kNextColumns / kUnit) +
-            "}; wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 " + words(0, kSums) + ", " +
+    text += "mov.b64 at, {low, $" + std::to_string(last + 1) + "}; wgmma.mma_async.sync.aligned.m64n" +
+            std::to_string(kWidth) + "k16.f32.bf16.bf16 " + words(0, kSums) + ", " +
             words(firstLeft + kLeft * i, kLeft) + ", at, p, 1, 1, 0; ";
     if (i + 1 < steps)
       text += "add.s32 low, low, " + std::to_string(kStepBytes / kUnit) + "; ";
@@ -150,10 +157,11 @@ SmallVector<Value> nv::multiplyByGroup(Emitter &e, ArrayRef<Value> lhs, Value de
   for (size_t i = 0; i < lhs.size(); ++i)
     add("r");
   add("r");
+  add("r");
   add("~{memory}");
   SmallVector<Value> operands(sum);
   llvm::append_range(operands, lhs);
-  operands.push_back(descriptor);
+  llvm::append_values(operands, right.low, right.high);
   SmallVector<Type> types(kSums, e.b.getF32Type());
   auto type = LLVM::LLVMStructType::getLiteral(e.b.getContext(), types);
   Value all = assembly(e, text, constraints, operands, type).getRes();

@@ -41,13 +41,17 @@ void prefetchBulk(Emitter &e, Value pointer, Value bytes);
 SmallVector<Value> loadMatrices(Emitter &e, Value pointer);
 /// sum + lhs * rhs, m16n8k16 of bf16; `sum` has four f32.
 SmallVector<Value> multiply(Emitter &e, ArrayRef<Value> lhs, ArrayRef<Value> rhs, ArrayRef<Value> sum);
-/// lhs * rhs, or what is added to `sum`, by the four warps of a warpgroup: m64n16k16 of bf16, as often as `lhs` has
-/// four words. The right side stands in shared memory at `descriptor` (of `describeRight`), one step behind the other.
-/// Eight f32: columns 2t, 2t + 1 of row g and of row g + 8, then columns 8 further. Waits for the result.
-SmallVector<Value> multiplyByGroup(Emitter &e, ArrayRef<Value> lhs, Value descriptor, ArrayRef<Value> sum = {});
-/// The lower word (i32) of the descriptor of ordered weights (`kOrdered`) at byte `offset` (an index) of a buffer in
-/// shared memory.
-Value describeRight(Emitter &e, Value memref, Value offset);
+/// The words (i32) of a descriptor of ordered weights (`kOrdered`) in shared memory.
+struct RightSide {
+  Value low, high;
+};
+/// Of chunks of two tiles, one behind the other, with the step at byte `offset` (an index) of a buffer. They have
+/// `steps` (i32) steps each, or all of a whole chunk.
+RightSide describeRight(Emitter &e, Value memref, Value offset, Value steps = {});
+/// lhs * rhs, or what is added to `sum`, by the four warps of a warpgroup: m64n32k16 of bf16, as often as `lhs` has
+/// four words, with the right side's steps from the one described on. Sixteen f32: columns 2t, 2t + 1 of row g and of
+/// row g + 8, then columns 8 further, and so on. Waits for the result.
+SmallVector<Value> multiplyByGroup(Emitter &e, ArrayRef<Value> lhs, RightSide right, ArrayRef<Value> sum = {});
 /// Two f32 as bf16 in one word (i32), the first in its lower half; and as f32 again.
 Value packBf16(Emitter &e, Value low, Value high);
 std::pair<Value, Value> unpackBf16(Emitter &e, Value word);

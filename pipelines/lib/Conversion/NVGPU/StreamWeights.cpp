@@ -302,7 +302,7 @@ void NVGPUStreamWeights::runOnOperation() {
         << mostWideRows << " rows, found " << wide.getInputs()[0].getType();
     return signalPassFailure();
   }
-  int64_t turns = waves;
+  int64_t turns = waves, slotBytes = kSlot;
   if (isMany) {
     std::optional<int64_t> groups = rowGroups(mostRows, waves, /*isWide=*/wide != nullptr);
     if (!groups) {
@@ -311,7 +311,7 @@ void NVGPUStreamWeights::runOnOperation() {
       return signalPassFailure();
     }
     module->setAttr(kRowGroups, Builder(&getContext()).getI64IntegerAttr(*groups));
-    turns = waves / *groups;
+    turns = waves / *groups, slotBytes = bytesOfSlot(*groups);
     if (hasWarpgroups(*groups) && failed(orderWeights(dispatch)))
       return signalPassFailure();
     planTogether(dispatch, *groups, streams);
@@ -405,20 +405,20 @@ void NVGPUStreamWeights::runOnOperation() {
   // One that only sees every other round of a slot cannot tell two phases of its
   // barrier apart, unless the copies on their way are so few that the slot's last
   // one has come. With many rows a slot is always read by the same warps.
-  int64_t slots = (target.getLds() - used) / (kSlot + 16);
+  int64_t slots = (target.getLds() - used) / (slotBytes + 16);
   if (isMany)
     slots = slots / turns * turns;
   int64_t least = isMany ? kSlotsOfTurn * turns : waves + kLeastInFlight;
   if (slots < least) {
     module.emitError("expected room for a ring of ")
-        << least << " slots of " << kSlot << " bytes in the lds of a worker, found " << target.getLds() - used
+        << least << " slots of " << slotBytes << " bytes in the lds of a worker, found " << target.getLds() - used
         << " bytes left: choose a smaller number of rows per step";
     return signalPassFailure();
   }
   Builder b(&getContext());
   module->setAttr(kSlots, b.getI64IntegerAttr(slots));
   // Sums of more tiles at once take the room of other bodies' scratch, and what the ring leaves.
-  int64_t room = std::max(staged, scratchBytes) + target.getLds() - used - slots * (kSlot + 16);
+  int64_t room = std::max(staged, scratchBytes) + target.getLds() - used - slots * (slotBytes + 16);
   for (auto body : module.getOps<func::FuncOp>())
     if (std::optional<TileLoop> loop = isMany ? matchTileLoop(body) : std::nullopt;
         loop && loop->loop->hasAttr(kTogether)) {
@@ -442,14 +442,19 @@ namespace {
 struct StreamedTask {
   Value task, lo, hi, kind, begin, end;
 };
+/// The chunk that comes behind another one in a slot, and whether there is one (i1).
+struct SecondChunk {
+  Value from, exists;
+};
 } // namespace
 
 /// As `lowerTogether` reads it: several tiles together; of these a chunk for each
-/// turn; of these every tile and every matrix. Where turns have no chunk left
+/// turn; of these every tile and every matrix, by ones or, in slots of two chunks, twos. Where turns have no chunk left
 /// their slot stays empty, so that a slot is always that of the same turn.
-static SmallVector<Value> streamTogether(Emitter &e, function_ref<Value(StringRef)> table, int64_t turns,
-                                         StreamedTask t, ValueRange state,
-                                         function_ref<SmallVector<Value>(Value, Value, ValueRange)> fill) {
+static SmallVector<Value>
+streamTogether(Emitter &e, function_ref<Value(StringRef)> table, int64_t turns, int64_t ofSlot, StreamedTask t,
+               ValueRange state,
+               function_ref<SmallVector<Value>(Value, std::optional<SecondChunk>, Value, ValueRange)> fill) {
   auto entryOf = [&](Value from, ValueRange at) { return e.toIndex(e.load(from, at)); };
   auto least = [&](Value x, Value y) -> Value { return arith::MinUIOp::create(e.b, e.loc, x, y); };
   auto minus = [&](Value x, Value y) -> Value { return arith::SubIOp::create(e.b, e.loc, x, y); };
@@ -464,18 +469,52 @@ static SmallVector<Value> streamTogether(Emitter &e, function_ref<Value(StringRe
   OpBuilder::InsertionGuard guard(e.b);
   e.b.setInsertionPointToStart(passes.getBody());
   Value first = passes.getInductionVar(), last = least(e.addIndex(first, together), hi);
-  auto roundOf = [&](Value done, ValueRange carried) {
+  auto placeOf = [&](Value tile, Value row) -> Value {
+    Value operand = entryOf(streams, {row, e.index(0)});
+    Value at = entryOf(deviceTasks, {t.task, e.addIndex(operand, 3)});
+    return e.addIndex(e.mulIndex(at, kArenaAlignment), arith::MulIOp::create(e.b, e.loc, tile, bytes));
+  };
+  auto turnsOf = [&](Value done, Value at, std::optional<SecondChunk> second, ValueRange carried) {
+    return e.loop(e.index(0), e.index(turns), 1, carried, [&](Value turn, ValueRange carried) {
+      Value from = least(e.addIndex(done, e.mulIndex(turn, kSlot)), bytes);
+      Value size = least(minus(bytes, from), e.index(kSlot));
+      if (second)
+        return fill(e.addIndex(at, from), SecondChunk{e.addIndex(second->from, from), second->exists}, size, carried);
+      return fill(e.addIndex(at, from), std::nullopt, size, carried);
+    });
+  };
+  auto onesOf = [&](Value done, ValueRange carried) {
     return e.loop(first, last, 1, carried, [&](Value tile, ValueRange carried) {
       return e.loop(t.begin, t.end, 1, carried, [&](Value row, ValueRange carried) {
-        Value operand = entryOf(streams, {row, e.index(0)});
-        Value at = entryOf(deviceTasks, {t.task, e.addIndex(operand, 3)});
-        at = e.addIndex(e.mulIndex(at, kArenaAlignment), arith::MulIOp::create(e.b, e.loc, tile, bytes));
-        return e.loop(e.index(0), e.index(turns), 1, carried, [&](Value turn, ValueRange carried) {
-          Value from = least(e.addIndex(done, e.mulIndex(turn, kSlot)), bytes);
-          return fill(e.addIndex(at, from), least(minus(bytes, from), e.index(kSlot)), carried);
-        });
+        return turnsOf(done, placeOf(tile, row), std::nullopt, carried);
       });
     });
+  };
+  // Carried in front of the state: the next tile and matrix.
+  auto twosOf = [&](Value done, ValueRange carried) {
+    auto after = [&](Value tile, Value row) -> std::pair<Value, Value> {
+      Value next = e.addIndex(row, 1);
+      Value wraps = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, next, t.end);
+      return {arith::SelectOp::create(e.b, e.loc, wraps, e.addIndex(tile, 1), tile),
+              arith::SelectOp::create(e.b, e.loc, wraps, t.begin, next)};
+    };
+    SmallVector<Value> all = {first, safe};
+    llvm::append_range(all, carried);
+    Value count = arith::MulIOp::create(e.b, e.loc, minus(last, first), minus(t.end, t.begin));
+    all = e.loop(e.index(0), count, 2, all, [&](Value, ValueRange carried) {
+      Value tile = carried[0], row = carried[1];
+      auto [secondTile, secondRow] = after(tile, row);
+      Value exists = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ult, secondTile, last);
+      SecondChunk second{placeOf(secondTile, secondRow), exists};
+      auto [nextTile, nextRow] = after(secondTile, secondRow);
+      SmallVector<Value> next = {nextTile, nextRow};
+      llvm::append_range(next, turnsOf(done, placeOf(tile, row), second, carried.drop_front(2)));
+      return next;
+    });
+    return SmallVector<Value>(ArrayRef<Value>(all).drop_front(2));
+  };
+  auto roundOf = [&](Value done, ValueRange carried) {
+    return ofSlot == 1 ? onesOf(done, carried) : twosOf(done, carried);
   };
   auto rounds = scf::ForOp::create(e.b, e.loc, e.index(0), bytes, e.index(turns * kSlot), passes.getRegionIterArgs(),
                                    [&](OpBuilder &, Location, Value done, ValueRange carried) {
@@ -577,10 +616,10 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, ArrayRe
   OpBuilder builder(&getContext());
   builder.setInsertionPointToStart(&entry);
   Emitter e(builder, step.getLoc(), module);
-  Ring ring{e, slots};
   // Of many rows the turns that warps take, and the warps of one.
   auto rowGroups = module->getAttrOfType<IntegerAttr>(kRowGroups);
   int64_t groups = rowGroups ? rowGroups.getInt() : 1, turns = rowGroups ? workgroup.waves() / groups : 0;
+  Ring ring{e, slots, bytesOfSlot(groups)};
   auto isEqual = [&](Value x, Value y) -> Value {
     return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, x, y);
   };
@@ -720,8 +759,8 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, ArrayRe
       // on, then slot and parity of the copy that must have come before the next one
       // is asked for, and of the one that must have come if the walk is between two bodies.
       Value yes = arith::ConstantIntOp::create(e.b, e.loc, true, 1);
-      int64_t inFlight = std::min(turns ? slots : slots - workgroup.waves(), kMostInFlight / kSlot);
-      int64_t quiet = std::min(kMostWhenQuiet / kSlot, inFlight);
+      int64_t inFlight = std::min(turns ? slots : slots - workgroup.waves(), kMostInFlight / ring.bytesOfSlot);
+      int64_t quiet = std::min<int64_t>(llvm::divideCeil(kMostWhenQuiet, ring.bytesOfSlot), inFlight);
       SmallVector<Value> state = {
           e.index(0), e.i32(1), yes, e.index((slots - inFlight) % slots), e.i32(1), e.index((slots - quiet) % slots),
           e.i32(1)};
@@ -746,9 +785,9 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, ArrayRe
             });
         return waiting.getResult(0);
       };
-      // Fills the next slot with what stands in the parameters: for entry `entry` of all
-      // that the walk goes through.
-      auto fill = [&](Value from, Value size, Value entry, ValueRange carried) {
+      // Fills the next slot with what stands in the parameters, of `second` behind it if there is one: for entry
+      // `entry` of all that the walk goes through.
+      auto fill = [&](Value from, std::optional<SecondChunk> second, Value size, Value entry, ValueRange carried) {
         Value slot = carried[0], parity = carried[1];
         auto both = [&](Value x, Value y) -> Value { return arith::AndIOp::create(e.b, e.loc, x, y); };
         auto either = [&](Value x, Value y) -> Value { return arith::OrIOp::create(e.b, e.loc, x, y); };
@@ -771,11 +810,19 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, ArrayRe
             });
         Value goesOn = waiting.getResult(0);
         e.ifThen(goesOn, [&] {
-          Value count = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), size);
-          arriveExpecting(e, ring.full(slot), count);
+          Value count = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), size), all = count;
+          if (second)
+            all = arith::SelectOp::create(e.b, e.loc, second->exists,
+                                          arith::ShLIOp::create(e.b, e.loc, count, e.i32(1)), count);
+          arriveExpecting(e, ring.full(slot), all);
+          Value place = e.mulIndex(slot, ring.bytesOfSlot);
+          auto copyTo = [&](Value place, Value from) {
+            copyBulk(e, pointerTo(e, data, place), pointerTo(e, params, from), count, ring.full(slot));
+          };
           auto copy = [&] {
-            copyBulk(e, pointerTo(e, data, e.mulIndex(slot, kSlot)), pointerTo(e, params, from), count,
-                     ring.full(slot));
+            copyTo(place, from);
+            if (second)
+              e.ifThen(second->exists, [&] { copyTo(e.addIndex(place, size), second->from); });
           };
           if (turns)
             e.ifThen(arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ne, size, e.index(0)), copy);
@@ -803,7 +850,9 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, ArrayRe
           if (!prefetch)
             carried[2] = waitForWalk(own, carried[2]);
           Value number = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), own);
-          auto fillFor = [&](Value from, Value size, ValueRange carried) { return fill(from, size, number, carried); };
+          auto fillFor = [&](Value from, std::optional<SecondChunk> second, Value size, ValueRange carried) {
+            return fill(from, second, size, number, carried);
+          };
           Value task = entryOf(cuTasks, {cuTask, e.index(0)});
           Value lo = entryOf(cuTasks, {cuTask, e.index(1)}), hi = entryOf(cuTasks, {cuTask, e.index(2)});
           Value kind = entryOf(deviceTasks, {task, e.index(0)});
@@ -830,7 +879,8 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, ArrayRe
               });
           Value begin = entryOf(beginTable, kind), end = entryOf(beginTable, e.addIndex(kind, 1));
           if (turns)
-            return streamTogether(e, table, turns, StreamedTask{task, lo, hi, kind, begin, end}, carried, fillFor);
+            return streamTogether(e, table, turns, chunksOfSlot(groups), StreamedTask{task, lo, hi, kind, begin, end},
+                                  carried, fillFor);
           return e.loop(lo, hi, 1, carried, [&](Value tile, ValueRange carried) {
             return e.loop(begin, end, 1, carried, [&](Value row, ValueRange carried) {
               Value operand = entryOf(streamTable, {row, e.index(0)});
@@ -839,7 +889,8 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, ArrayRe
               at = e.addIndex(e.mulIndex(at, kArenaAlignment), arith::MulIOp::create(e.b, e.loc, tile, bytes));
               return e.loop(e.index(0), bytes, kSlot, carried, [&](Value done, ValueRange carried) {
                 Value left = arith::SubIOp::create(e.b, e.loc, bytes, done);
-                return fillFor(e.addIndex(at, done), arith::MinUIOp::create(e.b, e.loc, left, e.index(kSlot)), carried);
+                return fillFor(e.addIndex(at, done), std::nullopt,
+                               arith::MinUIOp::create(e.b, e.loc, left, e.index(kSlot)), carried);
               });
             });
           });

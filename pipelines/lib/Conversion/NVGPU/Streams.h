@@ -19,9 +19,11 @@ constexpr StringRef kStreamed = "fleet.streamed";
 /// On the gpu.module: slots of the ring.
 constexpr StringRef kSlots = "fleet.ring_slots";
 
-/// On the gpu.module: packed weights are stored in the order of wgmma's right side. Element (k, n) of a
-/// tile, k = 16 s + 4 t + 2 c + e, stands at [s][c][n][t][e] of K/16 x 2 x 16 x 4 x 2: a lane's four
-/// consecutive elements of the left side are its two pairs of a step's 16.
+/// On the gpu.module: packed weights are stored in the order of wgmma's right side. Of each chunk of 256
+/// contracted elements, the last of which may be shorter, element (k, n) of a tile, k = 16 s + 4 t + 2 c + e and
+/// n = 8 h + m, stands at [h][s][c][m][t][e] of 2 x 16 x 2 x 8 x 4 x 2: a lane's four consecutive elements of the left
+/// side are its two pairs of a step's 16, and groups of 8 columns stand equally far apart, through two tiles as well
+/// whose chunks are side by side.
 constexpr StringRef kOrdered = "fleet.ordered_weights";
 /// Whether weights packed as [N / columns][depth][columns] are stored so, where any are.
 bool isOrdered(Type element, int64_t depth, int64_t columns);
@@ -86,9 +88,9 @@ void waitForPhase(Emitter &e, Value barrier, Value parity);
 /// The ring in shared memory: [slot][byte], and two mbarriers a slot.
 struct Ring {
   Emitter &e;
-  int64_t slots;
+  int64_t slots, bytesOfSlot = kSlot;
 
-  Value data() { return e.shared("ring", gpugen::inWorkgroupMemory({slots * kSlot}, e.b.getI8Type())); }
+  Value data() { return e.shared("ring", gpugen::inWorkgroupMemory({slots * bytesOfSlot}, e.b.getI8Type())); }
   Value full(Value slot) { return barrierAt("ring_full", slot); }
   Value empty(Value slot) { return barrierAt("ring_empty", slot); }
   Value barrierAt(StringRef name, Value slot) {

@@ -6,7 +6,7 @@
 // Up to 32 rows of bf16 nobody needs them, and weights are stored as ever.
 // RUN: sed -e 's/32x512xf32/32x512xbf16/g' %s | fleet-opt - --pass-pipeline="builtin.module(gpu.module(fleet-nvgpu-stream-weights,fleet-nvgpu-lower-contractions))" | FileCheck %s --check-prefix=WARPS --implicit-check-not=fleet.ordered_weights --implicit-check-not=wgmma --implicit-check-not=setmaxnreg
 
-// STREAM: gpu.module @fleet attributes {{{.*}}fleet.ordered_weights, fleet.ring_slots = 26 : i64, fleet.row_groups = 4 : i64
+// STREAM: gpu.module @fleet attributes {{{.*}}fleet.ordered_weights, fleet.ring_slots = 12 : i64, fleet.row_groups = 4 : i64
 // STREAM-LABEL: func.func private @wide
 // STREAM: linalg.matmul {fleet.streamed}
 // STREAM-LABEL: func.func private @ragged
@@ -26,7 +26,20 @@
 // STREAM: gpu.barrier
 // STREAM: } else {
 // STREAM-NEXT: "setmaxnreg.dec.sync.aligned.u32 72;"
-// STREAM: cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes
+// A slot has the chunks of two tiles, one behind the other, if there is a second one: which may be the same tile's of another matrix.
+// STREAM: scf.for {{.*}} step %c16384
+// STREAM: scf.for {{.*}} step %c2
+// STREAM: %[[WRAPS:.*]] = arith.cmpi eq,
+// STREAM: %[[TILE:.*]] = arith.select %[[WRAPS]]
+// STREAM: %[[EXISTS:.*]] = arith.cmpi ult, %[[TILE]]
+// STREAM: %[[TWICE:.*]] = arith.shli %[[BYTES:.*]], %c1_i32
+// STREAM: %[[ALL:.*]] = arith.select %[[EXISTS]], %[[TWICE]], %[[BYTES]] : i32
+// STREAM: mbarrier.arrive.expect_tx.{{.*}} %{{.*}}, %[[ALL]]
+// STREAM: %[[SLOT:.*]] = arith.muli %{{.*}}, %c16384
+// STREAM: cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes {{.*}} %[[BYTES]],
+// STREAM: scf.if %[[EXISTS]] {
+// STREAM: arith.addi %[[SLOT]],
+// STREAM: cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes {{.*}} %[[BYTES]],
 
 // A lane's four elements of a step are those of its row, high parts and what they leave: rows g and g + 8 of wgmma.
 // CHECK-LABEL: func.func private @wide
@@ -36,33 +49,31 @@
 // CHECK: %[[HIGH:.*]] = llvm.inline_asm {{.*}} "cvt.rn.bf16x2.f32 $0, $1, $2;", "=r,f,f"
 // CHECK: %[[REST:.*]] = llvm.inline_asm {{.*}} "cvt.rn.bf16x2.f32 $0, $1, $2;", "=r,f,f"
 // CHECK: mbarrier.try_wait.parity.shared::cta.b64
-// All lanes have the same place of the slot, matrices of the next elements 256 bytes further (16 << 16).
+// All lanes have the same place of the slot, matrices of the next elements 128 bytes further (8 << 16), of the next columns 4096.
 // CHECK: %[[UNITS:.*]] = arith.shrui %{{.*}}, %c4
-// CHECK: %[[NEXT:.*]] = arith.constant 1048576 : i32
+// CHECK: %[[NEXT:.*]] = arith.constant 524288 : i32
 // CHECK: %[[BOTH:.*]] = arith.ori %[[UNITS]], %[[NEXT]] : i32
+// CHECK: %[[COLUMNS:.*]] = arith.constant 256 : i32
 // CHECK: %[[PLACE:.*]] = nvvm.shfl.sync idx %{{.*}}, %[[BOTH]]
 // One group of 16 steps a slot, the first of which adds to nothing. It has been read when the group is waited for.
-// CHECK: wgmma.fence.sync.aligned; mov.b64 at, {low, 8}; wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {$0, $1, $2, $3, $4, $5, $6, $7}, {$8, $9, $10, $11}, at, p, 1, 1, 0; add.s32 low, low, 32; setp.eq.s32 p, 0, 0;
-// CHECK-COUNT-15: wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16
+// CHECK: wgmma.fence.sync.aligned; mov.b64 at, {low, $81}; wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {$0, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15}, {$16, $17, $18, $19}, at, p, 1, 1, 0; add.s32 low, low, 16; setp.eq.s32 p, 0, 0;
+// CHECK-COUNT-15: wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16
 // CHECK-NOT: wgmma.mma_async
-// CHECK-SAME: {$68, $69, $70, $71}, at, p, 1, 1, 0; wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0; }"
-// CHECK-SAME: ~{memory}" %[[HIGH]], %[[REST]], {{.*}}, %[[PLACE]] :
-// What high parts and rests give is one sum.
-// CHECK-COUNT-8: arith.addf
+// CHECK-SAME: {$76, $77, $78, $79}, at, p, 1, 1, 0; wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0; }"
+// CHECK-SAME: ~{memory}" %[[HIGH]], %[[REST]], {{.*}}, %[[PLACE]], %[[COLUMNS]] :
+// What high parts and rests give is one sum, of each of two tiles.
+// CHECK-COUNT-16: arith.addf
 // CHECK-NOT: wgmma
 // CHECK-NOT: fence.proxy
 // CHECK: nvvm.bar.warp.sync
 // CHECK-NOT: fence.proxy
 // CHECK: "mbarrier.arrive.shared::cta.b64 _, [$0];"
-// So for each tile, if it exists.
+// So for the third tile, if it exists: the other half of its slot is nobody's.
 // CHECK: scf.if
 // CHECK: wgmma.fence.sync.aligned;
 // CHECK-NOT: wgmma.fence
-// CHECK-NOT: fence.proxy
-// CHECK: mbarrier.arrive
-// CHECK: scf.if
-// CHECK: wgmma.fence.sync.aligned;
-// CHECK-NOT: wgmma.fence
+// CHECK-COUNT-8: arith.addf
+// CHECK-NOT: arith.addf
 // CHECK-NOT: fence.proxy
 // CHECK: mbarrier.arrive
 // Sums of two turns.
@@ -70,19 +81,23 @@
 // CHECK-NOT: memref.store
 // CHECK: gpu.barrier
 // The other contraction of the kernel is computed so, too: nothing is in row g + 8. Where the last chunk is not whole
-// steps are asked for one by one, and add to what the one before gave.
+// steps are asked for one by one, and add to what the one before gave. Columns are as far apart then as it has steps, 256 bytes each.
 // CHECK-LABEL: func.func private @ragged
 // CHECK-COUNT-16: vector.load {{.*}} : memref<32x320xbf16>, vector<4xbf16>
 // CHECK: %[[NOBODY:.*]] = arith.constant 0 : i32
 // CHECK: mbarrier.try_wait.parity.shared::cta.b64
+// CHECK: %[[STEPS:.*]] = arith.index_cast %{{.*}} : index to i32
 // CHECK: scf.if
+// CHECK: %[[APART:.*]] = arith.muli %[[STEPS]], %c16_i32
+// CHECK: %[[COLUMNS:.*]] = nvvm.shfl.sync idx %{{.*}}, %[[APART]]
 // CHECK: setp.ne.s32 p, 0, 0; wgmma.fence.sync.aligned; setp.eq.s32 p, 0, 0; {{.*}}wgmma.mma_async
 // CHECK-NOT: wgmma.mma_async
-// CHECK-SAME: wgmma.wait_group.sync.aligned 0; }", "=&f,=&f,=&f,=&f,=&f,=&f,=&f,=&f,0,1,2,3,4,5,6,7,r,r,r,r,r,~{memory}"
+// CHECK-SAME: wgmma.wait_group.sync.aligned 0; }", "=&f,=&f,=&f,=&f,=&f,=&f,=&f,=&f,=&f,=&f,=&f,=&f,=&f,=&f,=&f,=&f,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,r,r,r,r,r,r,~{memory}"
 // CHECK-SAME: %[[NOBODY]],
+// CHECK-SAME: %[[COLUMNS]] :
 // CHECK: } else {
 // CHECK-COUNT-15: wgmma.fence.sync.aligned;
-// CHECK-COUNT-4: arith.addf
+// CHECK-COUNT-8: arith.addf
 // CHECK-NOT: wgmma
 // CHECK-NOT: fence.proxy
 // CHECK: mbarrier.arrive.shared::cta.b64
@@ -96,10 +111,10 @@
 // TWO-COUNT-16: wgmma.mma_async
 // TWO-NOT: wgmma.mma_async
 // TWO-SAME: wgmma.wait_group.sync.aligned 0; }"
-// TWO-COUNT-8: arith.addf
+// TWO-COUNT-16: arith.addf
 // TWO-NOT: arith.addf
 // TWO: mbarrier.arrive.shared::cta.b64
-// TWO-COUNT-16: memref.store {{.*}} : memref<4x64x16xf32, #gpu.address_space<workgroup>>
+// TWO-COUNT-24: memref.store {{.*}} : memref<6x64x16xf32, #gpu.address_space<workgroup>>
 // TWO-LABEL: func.func private @dispatch
 
 // WARPS: fleet.row_groups = 2 : i64

@@ -2,7 +2,7 @@
 
 // The kernel reads weights as wgmma does: those of bf16, of tiles of 16 columns and of whole steps of 16 deep, are stored so.
 // CHECK: module attributes {fleet.manifest = {params = [
-// CHECK-SAME: {dtype = "bf16", name = "taken", order = "wgmma", pack = 16 : i64, shape = [32, 64]}
+// CHECK-SAME: {dtype = "bf16", name = "taken", order = "wgmma-256", pack = 16 : i64, shape = [32, 64]}
 // CHECK-SAME: {dtype = "f32", name = "wide", pack = 16 : i64, shape = [32, 64]}
 // CHECK-SAME: {dtype = "bf16", name = "columns", pack = 32 : i64, shape = [32, 64]}
 // CHECK-SAME: {dtype = "bf16", name = "depth", pack = 16 : i64, shape = [32, 72]}
