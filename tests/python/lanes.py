@@ -87,6 +87,7 @@ ASSEMBLY = {
     "cvt.rn.bf16x2.f32": lambda x, y: to_bf16(y).astype(np.uint32) | (to_bf16(x).astype(np.uint32) << 16),
     "prmt.b32 $0, $1, $2, 0x5410": lambda x, y: (x & np.uint32(0xFFFF)) | (y << np.uint32(16)),
     "prmt.b32 $0, $1, $2, 0x7632": lambda x, y: (x >> np.uint32(16)) | (y & np.uint32(0xFFFF0000)),
+    "{ .reg .b32 low, high; mov.b64 {low, high}, $1; shfl.sync.idx": lambda x: x[::WARP].repeat(WARP),
     "ex2.approx.ftz.f32": lambda x: np.exp2(x.astype(np.float64)).astype(np.float32),
 }
 NOTHING = {"nvvm.barrier", "func.return", "gpu.return"}
@@ -166,6 +167,9 @@ class Workgroup:
             return [COMPARISONS[ir.IntegerAttr(op.attributes["predicate"]).value](*operands)]
         if name == "arith.constant":
             return [self._constant(op.attributes["value"], type_of)]
+        if name == "arith.extui":
+            assert type_of == "i32"
+            return [operands[0].astype(np.uint32)]
         if name in ("arith.index_cast", "arith.index_castui"):
             word = _signed(operands[0]) if name == "arith.index_cast" else operands[0]
             wide = word.astype(np.int64)
@@ -201,7 +205,10 @@ class Workgroup:
         if name == "memref.extract_strided_metadata":
             buffer = operands[0]
             strides = [stride // buffer.itemsize for stride in buffer.strides]
-            return [buffer, *(np.full(THREADS, n, np.int64) for n in (0, *buffer.shape, *strides))]
+            whole = buffer if buffer.flags.c_contiguous else buffer.base
+            begin, first = (x.__array_interface__["data"][0] for x in (whole, buffer))
+            numbers = ((first - begin) // buffer.itemsize, *buffer.shape, *strides)
+            return [whole, *(np.full(THREADS, n, np.int64) for n in numbers)]
         if name == "llvm.inttoptr":
             return operands
         if name == "memref.atomic_rmw":
@@ -226,6 +233,9 @@ class Workgroup:
             return [operands[0][ir.DenseI64ArrayAttr(op.attributes["position"])[0]]]
         if name == "llvm.inline_asm":
             return self._assembly(op, operands, mask)
+        if name == "nvvm.elect.sync":
+            assert np.isin(mask.reshape(-1, WARP).sum(1), (0, WARP)).all(), f"expected whole warps at {name}"
+            return [LANE == 0]
         if name in ("gpu.barrier", "nvvm.bar.warp.sync"):
             self.shared.sync(mask, of_all=name == "gpu.barrier")
             return []

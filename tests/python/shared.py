@@ -176,6 +176,12 @@ class Shared:
         no = np.zeros(len(threads), bool)
         self.accesses.append(Accesses(threads, addresses + (own if is_own else first), count, no, no.copy()))
 
+    def store_elsewhere(self, buffer: np.ndarray) -> None:
+        """Other workers have stored a buffer, which the event that these threads waited for says."""
+        yes, no = np.ones(1, bool), np.zeros(1, bool)
+        thread, address = np.zeros(1, np.int64), np.array([self.address(buffer)])
+        self.accesses.append(Accesses(thread, address, buffer.nbytes, yes, no))
+
     def sync(self, mask: np.ndarray, of_all: bool) -> None:
         """Threads of a warp, or all, have met."""
         for access in self.accesses:

@@ -11,7 +11,7 @@ from shared import Producer, Shared
 
 from fleet_mlir import ir
 
-COLUMNS, LINE = 16, 64
+COLUMNS, LINE, BANKS = 16, 64, 32
 MODULE = """
 #same = affine_map<(d0, d1) -> (d0, d1)>
 module attributes {{fleet.target = #fleet.target<"sm_90a", backend = nvvm, chiplets = 1, workers = 1, lds = {lds},
@@ -24,12 +24,13 @@ module attributes {{fleet.target = #fleet.target<"sm_90a", backend = nvvm, chipl
     memref.global "private" constant @arrivals : memref<1x1xi32, #gpu.address_space<global>> = dense<1>
     memref.global "private" @expired : memref<2xi32, #gpu.address_space<workgroup>> = uninitialized
     memref.global "private" @scratch : memref<{scratch}xi8, #gpu.address_space<workgroup>> = uninitialized
-    func.func private @many(%x: {x}, %v: {w}, %w: {w}, %y: {y}, %lo: index, %hi: index, %scratch: {bytes}) {{
+    func.func private @many(%all: {all}, %v: {w}, %w: {w}, %y: {y}, %lo: index, %hi: index, %scratch: {bytes}) {{
       %c0 = arith.constant 0 : index
       %c16 = arith.constant 16 : index
       %half = arith.constant {half} : index
       %begin = arith.constant {begin:f} : f32
       {views}
+      {left_side}
       scf.for %i = %lo to %hi step %c16 {{
         %n = arith.divui %i, %c16 : index
         %to = memref.subview %y[0, %i] [{rows}, 16] [1, 1] : {y} to {part}
@@ -37,11 +38,11 @@ module attributes {{fleet.target = #fleet.target<"sm_90a", backend = nvvm, chipl
       }}
       return
     }}
-    func.func private @dispatch(%kind: index, %x: {x}, %v: {w}, %w: {w}, %y: {y}, %u: {u}, %z: {z},
+    func.func private @dispatch(%kind: index, %x: {all}, %v: {w}, %w: {w}, %y: {y}, %u: {u}, %z: {z},
                                 %lo: index, %hi: index, %scratch: {bytes}) {{
       scf.index_switch %kind
       case 0 {{
-        func.call @many(%x, %v, %w, %y, %lo, %hi, %scratch) : ({x}, {w}, {w}, {y}, index, index, {bytes}) -> ()
+        func.call @many(%x, %v, %w, %y, %lo, %hi, %scratch) : ({all}, {w}, {w}, {y}, index, index, {bytes}) -> ()
         scf.yield
       }}
       case 1 {{
@@ -77,6 +78,12 @@ TILE = """
         %{tile} = memref.subview %{of}[%n, 0, 0] [1, {depth}, 16] [1, 1, 1] : {w} to {one}
         linalg.fill ins(%begin : f32) outs({out} : {kind})
         linalg.matmul ins(%x, %{tile} : {x}, {one}) outs({out} : {kind})"""
+# The second half of what is twice as deep.
+SLICE = """
+      %one = arith.divui %c16, %c16 : index
+      %depth = arith.constant {depth} : index
+      %from = arith.muli %one, %depth : index
+      %x = memref.subview %all[0, %from] [{rows}, {depth}] [1, 1] : {all} to {x}"""
 # silu(gate) * up.
 VIEWS = """
       %s = memref.view %scratch[%c0][] : {bytes} to {kind}
@@ -103,15 +110,31 @@ class Case:
 
     The worker has an entry of its queue for each number of `entries`, of so many tiles. `wide` says that activations
     are of f32, `wide_beside` that those of another body of the kernel are. The product is added to `begin`: what is not zero
-    is not streamed.
+    is not streamed. Activations stand in global memory, where warpgroups copy them, unless their memory `is_unknown`;
+    those of a `slice` are a part of deeper ones.
     """
 
-    def __init__(self, rows, depth, entries=(3, 2), *, wide=False, wide_beside=False, streams=1, begin=0.0, lds=110000):
+    def __init__(
+        self,
+        rows,
+        depth,
+        entries=(3, 2),
+        *,
+        wide=False,
+        wide_beside=False,
+        streams=1,
+        begin=0.0,
+        lds=176000,
+        is_unknown=False,
+        slice=False,
+    ):
         random = np.random.default_rng(rows + depth)
         self.rows, self.depth, self.streams = rows, depth, streams
         self.columns = sum(entries) * COLUMNS
         x = random.standard_normal((rows, depth)).astype(np.float32)
         self.left = x if wide else to_bf16(x)
+        # What the kernel is given.
+        self.memory = np.concatenate([np.ones_like(self.left), self.left], 1) if slice else self.left
         self.weights = [to_bf16(random.standard_normal((depth, self.columns)) / depth**0.5) for _ in range(streams)]
         exact = (x if wide else from_bf16(self.left)).astype(np.float64)
         products = [exact @ from_bf16(weight).astype(np.float64) for weight in self.weights]
@@ -122,9 +145,12 @@ class Case:
         half = -(-rows * COLUMNS * 4 // 128) * 128
         self.scratch = 2 * half if streams == 2 else 128
         kind = f"memref<{rows}x16xf32, #gpu.address_space<workgroup>>"
+        element, space = "f32" if wide else "bf16", "" if is_unknown else ", #gpu.address_space<global>"
+        layout = f", strided<[{2 * depth}, 1], offset: ?>" if slice else ""
         types = {
             "depth": depth,
-            "x": f"memref<{rows}x{depth}x{'f32' if wide else 'bf16'}>",
+            "x": f"memref<{rows}x{depth}x{element}{layout}{space}>",
+            "all": f"memref<{rows}x{self.memory.shape[1]}x{element}{space}>",
             "w": f"memref<{sum(entries)}x{depth}x16xbf16>",
             "one": f"memref<{depth}x16xbf16, strided<[16, 1], offset: ?>>",
             "u": f"memref<{rows}x{depth}x{'f32' if wide or wide_beside else 'bf16'}>",
@@ -142,7 +168,9 @@ class Case:
             ]
             views = VIEWS.format(kind=kind, **types)
             body = GATED.format(tiles="".join(tiles), kind=kind, **types)
-        self.text = MODULE.format(
+        left_side = SLICE.format(rows=rows, **types) if slice else ""
+        text = MODULE if slice else MODULE.replace("%all", "%x")
+        self.text = text.format(
             lds=lds,
             offsets=f"0, {size // LINE}" if streams == 2 else "0, 0",
             entries=len(entries),
@@ -153,6 +181,7 @@ class Case:
             rows=rows,
             params=streams * size,
             views=views,
+            left_side=left_side,
             body=body,
             **types,
         )
@@ -197,12 +226,14 @@ class Case:
             change(module)
             kernel = module.body.operations[0].operation
             self.isOrdered = "fleet.ordered_weights" in kernel.attributes
+            self.isCopied = "@chunk_full" in str(module)
             parameters = self.pack(isOrdered=order(self.isOrdered))
             functions = {}
             for operation in kernel.regions[0].blocks[0].operations:
                 functions[ir.StringAttr(operation.attributes["sym_name"]).value] = operation.operation
             shared = Shared()
-            scratch = shared.buffer("scratch", self.size_of(kernel, "scratch"))
+            self.room = self.size_of(kernel, "scratch")
+            scratch = shared.buffer("scratch", self.room)
             nothing = np.zeros(64, np.uint8)
             step = [parameters, nothing, nothing, nothing, nothing, 0, 1]
             # All threads of the walk begin; then the producer alone goes through the queue.
@@ -215,8 +246,9 @@ class Case:
             result = np.full((self.rows, self.columns), np.nan, np.float32)
             weights = list(parameters.view(np.uint16).reshape(self.streams, -1, self.depth, COLUMNS))
             for first, last in self.entries:
+                shared.store_elsewhere(self.memory)
                 places = [first * COLUMNS, last * COLUMNS, scratch[: self.scratch]]
-                Workgroup(functions["many"], [self.left, weights[0], weights[-1], result, *places], shared)
+                Workgroup(functions["many"], [self.memory, weights[0], weights[-1], result, *places], shared)
         assert shared.producer.is_over(), "expected all slots of the ring to be read, found one that is not"
         return float(np.abs(result - self.expected).max() / np.abs(self.expected).max())
 
@@ -233,6 +265,10 @@ WGMMA = [
     pytest.param(NARROW, (40, 1296), {}, id="bf16, 40 rows, a ragged depth"),
     pytest.param(NARROW, (64, 512), {"streams": 2}, id="bf16, 64 rows, gate and up"),
     pytest.param(NARROW, (100, 528), {}, id="bf16, 100 rows, two warpgroups a turn"),
+    pytest.param(WIDE, (32, 768), {"wide": True, "slice": True}, id="f32, 32 rows, a slice of an odd number of chunks"),
+    pytest.param(NARROW, (64, 512), {"slice": True}, id="bf16, 64 rows, a slice"),
+    pytest.param(WIDE, (24, 1296), {"wide": True, "is_unknown": True, "lds": 110000}, id="f32, 24 rows, loaded"),
+    pytest.param(NARROW, (64, 512), {"is_unknown": True, "lds": 110000}, id="bf16, 64 rows, loaded"),
 ]
 MMA = [
     pytest.param(WIDE, (8, 4096), {"wide": True}, id="f32, 8 rows"),
@@ -247,14 +283,60 @@ MMA = [
 def test_products_of_warpgroups_are_those_of_numpy(bound, shape, options):
     case = Case(*shape, **options)
     assert case.run() < bound
-    assert case.isOrdered
+    assert case.isOrdered and case.isCopied != options.get("is_unknown", False)
 
 
 @pytest.mark.parametrize(("bound", "shape", "options"), MMA)
 def test_products_of_warps_are_those_of_numpy(bound, shape, options):
     case = Case(*shape, **options, lds=200000)
     assert case.run() < bound
-    assert not case.isOrdered
+    assert not case.isOrdered and not case.isCopied
+
+
+def test_chunks_stand_where_temporaries_of_tiles_do_not():
+    # Gate and up of a tile in 4 KB of scratch, which sums of all tiles replace.
+    case = Case(32, 512, entries=(1,), wide=True, streams=2)
+    assert case.run() < WIDE
+    assert case.room == 8 * (8192 + 128)
+
+
+def instead(*pairs: tuple[str, str]) -> Callable[[str], str]:
+    """Replaces in a kernel's text what the first pattern of each pair finds by the second."""
+
+    def rewrite(text: str) -> str:
+        for right, wrong in pairs:
+            if not re.search(right, text):
+                raise ValueError(f"expected {right} in the kernel, found none")
+            text = re.sub(right, wrong, text)
+        return text
+
+    return rewrite
+
+
+def reads_all_banks(case: Case, monkeypatch, **faults) -> bool:
+    """Whether lanes read chunks in shared memory from all banks at once."""
+    turns = []
+
+    def note(self, buffer, places, threads, is_store):
+        if buffer.shape[0] != 8 or buffer.shape[-1] < 512 or is_store:
+            return
+        first = sum(place[:, 0] * stride for place, stride in zip(places, buffer.strides, strict=True))
+        words = (first[:, None] + np.arange(0, places[-1].shape[1] * buffer.itemsize, 4)) // 4
+        turns.append(np.sort(words.reshape(-1, BANKS) % BANKS, 1))
+
+    monkeypatch.setattr(Shared, "note", note)
+    case.run(**faults)
+    return bool((np.concatenate(turns) == np.arange(BANKS)).all())
+
+
+@pytest.mark.parametrize("options", [{"wide": True}, {"wide_beside": True}, {}], ids=["f32", "bf16 beside f32", "bf16"])
+def test_lanes_read_chunks_from_all_banks_at_once(options, monkeypatch):
+    assert reads_all_banks(Case(32 if options else 64, 512, entries=(1,), **options), monkeypatch)
+
+
+def test_rows_that_begin_in_the_same_bank_are_noticed(monkeypatch):
+    same = instead(("8x2x1040xf32", "8x2x1024xf32"))
+    assert not reads_all_banks(Case(32, 512, entries=(1,), wide=True), monkeypatch, rewrite=same)
 
 
 def test_what_is_not_streamed_reads_ordered_weights():
@@ -292,19 +374,6 @@ def noticed(case: Case, bound: float, **faults) -> bool:
         return True
 
 
-def instead(*pairs: tuple[str, str]) -> Callable[[str], str]:
-    """Replaces in a kernel's text what the first pattern of each pair finds by the second."""
-
-    def rewrite(text: str) -> str:
-        for right, wrong in pairs:
-            if not re.search(right, text):
-                raise ValueError(f"expected {right} in the kernel, found none")
-            text = re.sub(right, wrong, text)
-        return text
-
-    return rewrite
-
-
 FAULTS = {
     # In units of 16 bytes: 8 to the next elements, in the upper half of the descriptor's first word, and 256 to the next columns.
     "offsets of the descriptor swapped": instead(
@@ -325,6 +394,44 @@ FAULTS = {
         (r"memref.store %c0_i32, (.* memref<8xi32, #gpu.address_space<workgroup>>)", r"memref.store %c1_i32, \1")
     ),
 }
+
+
+def in_body(damage: Callable[[str], str]) -> Callable[[str], str]:
+    """Damages the body of contractions alone."""
+
+    def rewrite(text: str) -> str:
+        before, name, rest = text.partition("func.func private @many")
+        body, end, after = rest.partition("func.func private @dispatch")
+        return before + name + damage(body) + end + after
+
+    return rewrite
+
+
+def wait_for_no_chunk(body: str) -> str:
+    """All waits at mbarriers at which warps expect copies are over at once."""
+    asked = set(re.findall(r'arrive\.expect_tx.*"l,r,~\{memory\}" (%\w+),', body))
+    over = r'"{ .reg .pred p; setp.eq.s32 p, 0, 0; selp.u32 $0, 1, 0, p; }"'
+    return instead((rf'"[^"]*try_wait[^"]*"(, "[^"]*" (?:{"|".join(asked)}),)', rf"{over}\1"))(body)
+
+
+FAULTS_OF_COPIES = {
+    "a copy that is not waited for": wait_for_no_chunk,
+    "the parity of another round": instead((r"arith.xori (%arg\w+), %c1_i32 : i32", r"arith.xori \1, %c0_i32 : i32")),
+    "the parity that an earlier body began with": instead(
+        (r"arith.extui (%\w+) : i1 to i32", "arith.constant 0 : i32")
+    ),
+    "asked for before all lanes have read": instead((r"nvvm.bar.warp.sync .*(\n *%\w+ = nvvm.elect.sync)", r"\1")),
+    "loads overtaken": instead(("fence.proxy.async.shared::cta;", "")),
+    "what others have stored overtaken": instead(("fence.proxy.async.global;", "")),
+    # Read where the second part would be if it began in the same bank.
+    "rows that begin in the same bank": instead(("8x2x1040xf32", "8x2x1024xf32")),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS_OF_COPIES.values(), ids=FAULTS_OF_COPIES.keys())
+def test_a_chunk_that_is_copied_in_another_way_is_noticed(fault):
+    # Three rounds of each entry, the last one ragged.
+    assert noticed(Case(24, 1296, wide=True), WIDE, rewrite=in_body(fault))
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())

@@ -49,7 +49,8 @@ def NVGPULowerContractions : Pass<"fleet-nvgpu-lower-contractions", "::mlir::gpu
     the activations may be f32, at most 64 KB: they come to shared memory as bf16 and
     what rounding to it leaves, and both have rows of one mma. Streamed weights
     are read from the ring by ldmatrix. With more than 32 rows (16 with left sides of f32) four warps take a
-    slot together as right side of wgmma m64n16k16. Other contractions are left to the loops.
+    slot together as right side of wgmma m64n16k16; activations whose rows stand in global memory at multiples of 16 bytes
+    come by `cp.async.bulk` to a buffer of each warp, a chunk ahead. Other contractions are left to the loops.
     Ends with a barrier.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",

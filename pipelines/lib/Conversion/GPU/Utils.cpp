@@ -49,8 +49,7 @@ static int64_t powerIn(OpFoldResult value) {
   return powerIn(cast<Value>(value));
 }
 
-/// A power of two that divides the address of a buffer's first element.
-static int64_t alignmentOf(Value memref) {
+int64_t mlir::fleet::gpugen::alignmentOf(Value memref) {
   Operation *op = memref.getDefiningOp();
   if (!op || isa<memref::ViewOp>(op))
     return kBufferAlignment;

@@ -32,6 +32,8 @@ int64_t elementsOf16Bytes(Type element);
 
 /// A power of two that divides the address, in bytes, of the element at `indices`.
 int64_t alignmentAt(Value memref, ValueRange indices);
+/// The same of a buffer's first element.
+int64_t alignmentOf(Value memref);
 
 /// Code that all threads of a workgroup execute together.
 struct Emitter : cpu::Emitter {

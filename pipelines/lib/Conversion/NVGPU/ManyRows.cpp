@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "ManyRows.h"
+#include "CopiedChunks.h"
 
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Matchers.h"
@@ -107,6 +107,8 @@ struct Together {
   bool isRagged = c.depth % (kDeep * turns) != 0;
   /// Of the warp: its turn and its first row; of the lane: its place in an mma.
   Value turn{}, firstRow{}, lane = e.lane(), inGroup{}, group{}, laneOffset{};
+  /// Where chunks come by bulk copies.
+  std::optional<CopiedChunks> copied{};
 
   Value rem(Value x, int64_t y) { return arith::RemUIOp::create(e.b, e.loc, x, e.index(y)); }
   Value quotient(Value x, int64_t y) { return arith::DivUIOp::create(e.b, e.loc, x, e.index(y)); }
@@ -146,6 +148,8 @@ struct Together {
     turn = hasGroups ? quotient(e.wave(), groups) : rem(e.wave(), turns);
     firstRow = e.mulIndex(hasGroups ? rem(e.wave(), groups) : quotient(e.wave(), turns), blocks * kRows);
     group = quotient(lane, 4), inGroup = rem(lane, 4);
+    if (copiesChunks(c, groups))
+      copied.emplace(CopiedChunks{e, c, groups, placeOfChunks(tiles), isRagged});
     if (hasGroups)
       return;
     Value position = rem(lane, 8), high = quotient(lane, 16), half = rem(quotient(lane, 8), 2);
@@ -169,7 +173,11 @@ struct Together {
     Value at = e.addIndex(e.mulIndex(chunk, kDeep), q * load);
     if (isRagged)
       at = e.mulIndex(atMost(quotient(at, load), c.depth / load - 1), load);
-    Value all = e.loadRaw(c.lhs, {row, e.addIndex(at, e.mulIndex(inGroup, width))}, width);
+    take(e.loadRaw(c.lhs, {row, e.addIndex(at, e.mulIndex(inGroup, width))}, width), n, q, loaded);
+  }
+
+  /// What load `q` of a block of a chunk has brought, in its place in `loaded`.
+  void take(Value all, int64_t n, int64_t q, MutableArrayRef<Value> loaded) {
     if (!c.isWide)
       all = vector::BitCastOp::create(e.b, e.loc, VectorType::get({width / 2}, e.b.getI32Type()), all);
     for (int64_t i = 0; i < stepsOfLoad * perStep; ++i)
@@ -185,6 +193,15 @@ struct Together {
       for (int64_t q = 0; q < kDeep / load; ++q)
         loadPart(chunk, row, n, q, loaded);
     }
+    return loaded;
+  }
+
+  /// The same of the chunk that has been copied.
+  SmallVector<Value> readChunk() {
+    SmallVector<Value> loaded(perChunk);
+    for (int64_t n = 0; n < blocks; ++n)
+      for (int64_t q = 0; q < kDeep / load; ++q)
+        take(copied->read(n, q), n, q, loaded);
     return loaded;
   }
 
@@ -353,7 +370,7 @@ struct Together {
     findTiles();
     // Carried: the position in the ring, the sums [tile][stream][block][4], and the
     // chunk of activations, loaded one round ahead if there are registers for two. A wide
-    // one has those of the last chunk, as they become free in the round's last slot.
+    // one has those of the last chunk, as they become free in the round's last slot. Of a copied one the parity.
     int64_t perTile = streams * perStream;
     bool isAhead = loadsAhead(blocks, chunks, groups, c.isWide);
     bool isInPlace = c.isWide && chunks > turns && !hasGroups;
@@ -362,13 +379,29 @@ struct Together {
     state.append(count, e.f32(0));
     if (isAhead || isInPlace)
       llvm::append_range(state, loadChunk(isRagged ? atMost(turn, chunks - 1) : turn));
+    if (copied) {
+      copied->enter(e.index(0));
+      state.push_back(copied->parity());
+      copied->ask(/*isFirst=*/true);
+    }
     state = e.loop(e.index(0), e.index(chunks), turns, state, [&](Value base, ValueRange carried) {
-      if (hasGroups)
-        findTiles();
       Value chunk = e.addIndex(base, turn), nextChunk = atMost(e.addIndex(chunk, turns), chunks - 1);
       SmallVector<Value> next(carried.take_front(1 + count)), loaded(carried.drop_front(1 + count));
       SmallVector<Value> ahead = isAhead ? loadChunk(nextChunk) : SmallVector<Value>(isInPlace ? perChunk : 0);
-      SmallVector<Value> fragments = asFragments(isAhead || isInPlace ? loaded : loadChunk(chunk));
+      if (copied) {
+        Value after = e.addIndex(base, turns);
+        copied->enter(after);
+        copied->wait(carried.back());
+        loaded = readChunk();
+        if (chunks > turns)
+          e.ifThen(less(after, e.index(chunks)), [&] { copied->ask(); });
+        ahead.push_back(arith::XOrIOp::create(e.b, e.loc, carried.back(), e.i32(1)));
+      } else if (!isAhead && !isInPlace) {
+        loaded = loadChunk(chunk);
+      }
+      SmallVector<Value> fragments = asFragments(loaded);
+      if (hasGroups)
+        findTiles();
       for (int64_t item = 0; item < items; item += atOnce) {
         // Of these: the position after them, and the sums.
         Value position = next[0];
@@ -419,6 +452,9 @@ struct Together {
 
     if (hasGroups)
       findTiles();
+    // Sums stand where other warps may still read their chunks.
+    if (copied)
+      e.barrier();
     for (int64_t j = 0; j < together; j += summed) {
       int64_t count = std::min(summed, together - j);
       ValueRange sums = ArrayRef<Value>(state).slice(1 + j * perTile, count * perTile);

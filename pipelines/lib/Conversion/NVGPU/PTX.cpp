@@ -30,6 +30,11 @@ Value nv::pointerTo(Emitter &e, Value memref, Value offset) {
   return LLVM::IntToPtrOp::create(e.b, e.loc, LLVM::LLVMPointerType::get(e.b.getContext(), number), bits);
 }
 
+Value nv::globalPointer(Emitter &e, Value address) {
+  Value bits = arith::IndexCastOp::create(e.b, e.loc, e.b.getI64Type(), address);
+  return LLVM::IntToPtrOp::create(e.b, e.loc, LLVM::LLVMPointerType::get(e.b.getContext(), 1), bits);
+}
+
 void nv::initBarrier(Emitter &e, Value pointer, int32_t count) {
   assembly(e, "mbarrier.init.shared::cta.b64 [$0], $1;", "l,r", {pointer, e.i32(count)});
 }
@@ -183,6 +188,21 @@ std::pair<Value, Value> nv::unpackBf16(Emitter &e, Value word) {
   Value low = arith::ShLIOp::create(e.b, e.loc, word, e.i32(16));
   return {asFloat(low), asFloat(arith::AndIOp::create(e.b, e.loc, word, e.i32(0xffff0000)))};
 }
+
+Value nv::uniform(Emitter &e, Value word) {
+  return NVVM::ShflOp::create(e.b, e.loc, e.b.getI32Type(), e.i32(-1), word, e.i32(0), e.i32(31), NVVM::ShflKind::idx,
+                              UnitAttr());
+}
+
+Value nv::uniformAddress(Emitter &e, Value address) {
+  constexpr StringRef text = "{ .reg .b32 low, high; mov.b64 {low, high}, $1; shfl.sync.idx.b32 low, low, 0, 31, -1; "
+                             "shfl.sync.idx.b32 high, high, 0, 31, -1; mov.b64 $0, {low, high}; }";
+  Value bits = arith::IndexCastOp::create(e.b, e.loc, e.b.getI64Type(), address);
+  Value same = assembly(e, text, "=l,l", {bits}, e.b.getI64Type()).getRes();
+  return arith::IndexCastOp::create(e.b, e.loc, e.b.getIndexType(), same);
+}
+
+Value nv::electLane(Emitter &e) { return NVVM::ElectSyncOp::create(e.b, e.loc, e.b.getI1Type(), Value()); }
 
 Value nv::madeHere(Emitter &e, Value word) {
   return assembly(e, "mov.b32 $0, $1;", "=r,r", {word}, e.b.getI32Type()).getRes();

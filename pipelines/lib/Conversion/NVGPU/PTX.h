@@ -15,6 +15,8 @@ using gpugen::Emitter;
 
 /// The pointer to byte `offset` (an index) of a memref without layout offset.
 Value pointerTo(Emitter &e, Value memref, Value offset);
+/// The pointer to global memory of this address (an index).
+Value globalPointer(Emitter &e, Value address);
 
 /// The mbarrier at `pointer` waits for `count` arrivals a phase.
 void initBarrier(Emitter &e, Value pointer, int32_t count);
@@ -57,6 +59,11 @@ Value packBf16(Emitter &e, Value low, Value high);
 std::pair<Value, Value> unpackBf16(Emitter &e, Value word);
 /// Two f32 as bf16 in one word, and what that leaves of them in another.
 std::pair<Value, Value> splitBf16(Emitter &e, Value low, Value high);
+/// A word (i32), or an address (an index), that all lanes of a warp have: said so, it stands in uniform registers.
+Value uniform(Emitter &e, Value word);
+Value uniformAddress(Emitter &e, Value address);
+/// i1: this is the lane of the warp that does what one lane has to do.
+Value electLane(Emitter &e);
 /// The same word (i32), made here: what follows from it is computed behind it.
 Value madeHere(Emitter &e, Value word);
 /// The lower (or upper) halves of two words, that of `x` in the lower half.

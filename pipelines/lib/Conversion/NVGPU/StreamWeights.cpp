@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "ManyRows.h"
+#include "CopiedChunks.h"
 
 #include "fleet/Conversion/NVGPUPasses.h"
 #include "fleet/IR/Fleet.h"
@@ -202,7 +202,8 @@ struct NVGPUStreamWeights : mlir::fleet::impl::NVGPUStreamWeightsBase<NVGPUStrea
   void runOnOperation() override;
   void planTogether(func::FuncOp dispatch, int64_t groups, llvm::StringMap<SmallVector<Stream>> &streams);
   LogicalResult orderWeights(func::FuncOp dispatch);
-  void addProducer(gpu::GPUFuncOp step, int64_t slots, ArrayRef<memref::GlobalOp> tables, const Ahead &ahead);
+  void addProducer(gpu::GPUFuncOp step, int64_t slots, bool isCopied, ArrayRef<memref::GlobalOp> tables,
+                   const Ahead &ahead);
 };
 
 /// The bytes of a parameter that a case of @dispatch hands to a body.
@@ -318,6 +319,8 @@ void NVGPUStreamWeights::runOnOperation() {
   }
   // What stands in the bodies' buffer, behind their scratch.
   int64_t staged = 0, partial = 0;
+  // Whether any body has its activations copied.
+  bool isCopied = false;
   for (auto body : module.getOps<func::FuncOp>()) {
     int64_t own = scratchOf(body);
     llvm::SmallDenseSet<std::pair<Value, Operation *>> seen;
@@ -333,8 +336,15 @@ void NVGPUStreamWeights::runOnOperation() {
         own += llvm::alignTo(staging->bytes, kSharedAlignment);
     });
     if (std::optional<TileLoop> loop = isMany ? matchTileLoop(body) : std::nullopt;
-        loop && loop->loop->hasAttr(kTogether))
-      own += loop->bytesOfSums(turns);
+        loop && loop->loop->hasAttr(kTogether)) {
+      // Sums come where chunks were.
+      int64_t behind = loop->bytesOfSums(turns);
+      if (copiesChunks(loop->first, waves / turns)) {
+        isCopied = true;
+        behind = std::max(behind, placeOfChunks(*loop) + bytesOfChunks(loop->first, waves, waves / turns));
+      }
+      own += behind;
+    }
     staged = std::max(staged, own);
   }
 
@@ -401,7 +411,7 @@ void NVGPUStreamWeights::runOnOperation() {
   int64_t scratchBytes = scratch ? llvm::alignTo(scratch.getType().getNumElements(), kSharedAlignment) : 0;
   int64_t used = (isMany ? kSmallReserve : kReserve) + partial + before.others - scratchBytes +
                  std::max(staged, scratchBytes) + llvm::alignTo(before.body, kSharedAlignment) +
-                 llvm::alignTo(entries * 4, kSharedAlignment);
+                 llvm::alignTo(entries * 4, kSharedAlignment) + (isCopied ? kSharedAlignment : 0);
   // One that only sees every other round of a slot cannot tell two phases of its
   // barrier apart, unless the copies on their way are so few that the slot's last
   // one has come. With many rows a slot is always read by the same warps.
@@ -435,7 +445,7 @@ void NVGPUStreamWeights::runOnOperation() {
     step.emitError("expected a call of @dispatch, at which the events of a task have come, found none");
     return signalPassFailure();
   }
-  addProducer(step, slots, tables, Ahead{!ahead.empty(), caches});
+  addProducer(step, slots, isCopied, tables, Ahead{!ahead.empty(), caches});
 }
 
 namespace {
@@ -605,8 +615,8 @@ static Value begun(Emitter &e) { return e.shared("begun", inWorkgroupMemory({1},
 
 /// Splits the workgroup: its first threads walk the queue as before, one more
 /// warp walks it too, with no eye for events, and copies what the bodies will read.
-void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, ArrayRef<memref::GlobalOp> tables,
-                                     const Ahead &ahead) {
+void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, bool isCopied,
+                                     ArrayRef<memref::GlobalOp> tables, const Ahead &ahead) {
   gpu::GPUModuleOp module = getOperation();
   Workgroup workgroup = getWorkgroup(module);
   Block &entry = step.getBody().front();
@@ -629,6 +639,8 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, ArrayRe
       initBarrier(e, ring.full(slot), 1);
       initBarrier(e, ring.empty(slot), groups);
     });
+    if (isCopied)
+      ChunkBarriers{e}.init();
     // The producer looks at it, and may be ahead of the walk that clears it.
     Value expired = e.shared("expired", inWorkgroupMemory({2}, e.b.getI32Type()));
     memref::StoreOp::create(e.b, e.loc, e.i32(0), expired, ValueRange{e.index(0)});
