@@ -13,7 +13,7 @@
 // PLAN: "mbarrier.init.shared::cta.b64 [$0], $1;", "l,r" %{{.*}}, %c1_i32
 // PLAN: fence.mbarrier_init.release.cluster;
 
-// NONE: fleet.ring_slots = 26 : i64
+// NONE: fleet.ring_slots = 12 : i64
 // NONE-LABEL: func.func private @copied
 // NONE: vector.load {{.*}} memref<32x768xf32, strided<[1026, 1], offset: ?>, #gpu.address_space<global>>, vector<4xf32>
 
