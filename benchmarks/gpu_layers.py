@@ -32,8 +32,16 @@ def residuals(step: Executable, offsets: Sequence[int]) -> torch.Tensor:
     """f32 ``[layers, rows, hidden]`` of the step that has run last."""
     work, size = step._work, 4 * step.tokens * HIDDEN
     work = work if isinstance(work, torch.Tensor) else torch.from_numpy(work)
-    parts = [work[offset : offset + size].view(torch.float32).view(step.tokens, HIDDEN) for offset in offsets]
-    return torch.stack(parts).clone()
+    flagged = dict(step.manifest.get("flagged", []))
+
+    def values(offset: int) -> torch.Tensor:
+        if offset not in flagged:
+            return work[offset : offset + size].view(torch.float32)
+        # Words of a value and the number of the step.
+        words = work[flagged[offset] : flagged[offset] + 2 * size].view(torch.int32)
+        return words[::2].contiguous().view(torch.float32)
+
+    return torch.stack([values(offset).view(step.tokens, HIDDEN) for offset in offsets]).clone()
 
 
 def run_steps(step: Executable, offsets: Sequence[int], count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

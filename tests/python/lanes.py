@@ -7,6 +7,8 @@ are computed under a mask, and mma and shuffles insist on whole warps, as the ha
 the threads, and inline assembly, is in shared.py.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from shared import THREADS, WARP, Shared
 
@@ -68,6 +70,8 @@ ARITHMETIC = {
     "arith.truncf": to_bf16,
     "arith.extf": from_bf16,
     "arith.select": _where,
+    "arith.extui": lambda x: x.astype(np.int64),
+    "arith.trunci": lambda x: (x & 0xFFFFFFFF).astype(np.uint32),
 }
 # In the order of the predicates of arith.cmpi.
 COMPARISONS = [
@@ -93,7 +97,7 @@ ASSEMBLY = {
 NOTHING = {"nvvm.barrier", "func.return", "gpu.return"}
 # Nobody else runs while a thread waits.
 ROUNDS = 3
-ELEMENTS = {"f32": np.float32, "bf16": np.uint16, "i32": np.uint32, "i8": np.uint8}
+ELEMENTS = {"f32": np.float32, "bf16": np.uint16, "i32": np.uint32, "i64": np.int64, "i8": np.uint8}
 
 
 def multiply(operands: list[np.ndarray]) -> list[np.ndarray]:
@@ -121,6 +125,7 @@ class Workgroup:
     """256 threads that run `function`, an MLIR function of buffers (arrays, written in place) and numbers.
 
     With `thread` only one runs it, who takes itself for that one. `shared` is what an earlier function may have left.
+    `turn` is what other workgroups do after each operation on words of global memory, of which a wait asks for `rounds`.
     """
 
     def __init__(
@@ -129,9 +134,13 @@ class Workgroup:
         arguments: list[np.ndarray | int],
         shared: Shared | None = None,
         thread: int | None = None,
+        turn: Callable[[], None] | None = None,
+        rounds: int = ROUNDS,
     ):
         block = function.regions[0].blocks[0]
         self.values = {}
+        self.arenas = [argument for argument in arguments if isinstance(argument, np.ndarray)]
+        self.turn, self.rounds = turn, rounds
         self.module = function.parent
         self.shared = shared or Shared()
         self.threads = np.arange(THREADS, dtype=np.int64) if thread is None else np.full(THREADS, thread, np.int64)
@@ -174,7 +183,10 @@ class Workgroup:
             word = _signed(operands[0]) if name == "arith.index_cast" else operands[0]
             wide = word.astype(np.int64)
             return [wide.astype(np.uint32) if type_of == "i32" else wide]
-        if name in ("arith.bitcast", "vector.bitcast"):
+        if name == "vector.bitcast":
+            element = ELEMENTS[str(ir.VectorType(op.results[0].type).element_type)]
+            return [np.ascontiguousarray(operands[0]).view(element)]
+        if name == "arith.bitcast":
             return [np.ascontiguousarray(operands[0]).view(np.float32 if type_of == "f32" else np.uint32)]
         if name == "vector.extract":
             return [operands[0][:, ir.DenseI64ArrayAttr(op.attributes["static_position"])[0]].copy()]
@@ -189,6 +201,8 @@ class Workgroup:
         if name in ("vector.store", "memref.store"):
             self._store(operands[0], operands[1], operands[2:], mask)
             return []
+        if name in ("llvm.load", "llvm.store"):
+            return self._word(op, operands, mask)
         if name == "memref.prefetch":
             for thread in np.nonzero(mask)[0]:
                 assert all(0 <= at[thread] < size for at, size in zip(operands[1:], operands[0].shape, strict=True))
@@ -241,6 +255,25 @@ class Workgroup:
             return []
         assert name in NOTHING, f"expected an operation that this interpreter knows, found {name}"
         return []
+
+    def _word(self, op: ir.Operation, operands: list[np.ndarray], mask: np.ndarray) -> list:
+        """A word of 8 bytes of an argument, in one access; then others have a turn."""
+        assert 'syncscope("device") monotonic' in str(op), f"expected a relaxed access of the device, found {op}"
+        assert str((op.results or op.operands)[0].type) == "i64", f"expected a word of 8 bytes, found {op}"
+        loaded = np.zeros(THREADS, np.int64)
+        for thread in np.nonzero(mask)[0]:
+            places = (
+                (arena, int(operands[-1][thread]) - arena.__array_interface__["data"][0]) for arena in self.arenas
+            )
+            arena, at = next((arena, at) for arena, at in places if 0 <= at < arena.nbytes)
+            assert at % 8 == 0
+            words = arena.reshape(-1).view(np.int64)
+            if op.name == "llvm.store":
+                words[at // 8] = operands[0][thread]
+            loaded[thread] = words[at // 8]
+        if self.turn:
+            self.turn()
+        return [loaded] if op.name == "llvm.load" else []
 
     def _assembly(self, op: ir.Operation, operands: list[np.ndarray], mask: np.ndarray) -> list:
         text = ir.StringAttr(op.attributes["asm_string"]).value
@@ -351,16 +384,17 @@ class Workgroup:
 
     def _while(self, op: ir.Operation, operands: list[np.ndarray], mask: np.ndarray) -> list[np.ndarray]:
         before, after = (region.blocks[0] for region in op.regions)
-        carried, results = operands, [np.zeros_like(x) for x in operands]
+        carried, results = operands, None
         taking, rounds = mask, 0
         while taking.any():
             for argument, value in zip(before.arguments, carried, strict=True):
                 self.values[argument] = value
             condition, *passed = self._block(before, taking)
             ends = taking & ~condition
+            results = results or [np.zeros_like(x) for x in passed]
             results = [_where(ends, new, old) for new, old in zip(passed, results, strict=True)]
             taking, rounds = taking & condition, rounds + 1
-            assert rounds < ROUNDS, "expected a wait that ends, found one that nobody ends"
+            assert rounds < self.rounds, "expected a wait that ends, found one that nobody ends"
             if taking.any():
                 for argument, value in zip(after.arguments, passed, strict=True):
                     self.values[argument] = value

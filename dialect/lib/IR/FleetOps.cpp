@@ -234,3 +234,22 @@ static LogicalResult verifyEventScope(Operation *op, TaskScopeAttr scope) {
 
 LogicalResult WaitOp::verify() { return verifyEventScope(*this, getScope()); }
 LogicalResult SignalOp::verify() { return verifyEventScope(*this, getScope()); }
+
+/// A word stands for 4 bytes of the values' last dimension.
+static LogicalResult verifyWords(Operation *op, Value values, Value words) {
+  auto type = cast<MemRefType>(values.getType()), wordType = cast<MemRefType>(words.getType());
+  SmallVector<int64_t> expected(type.getShape());
+  int64_t inWord = 32 / type.getElementTypeBitWidth();
+  if (expected.empty() || ShapedType::isDynamic(expected.back()) || expected.back() % inWord)
+    return op->emitOpError("expected values that fill whole words, found ") << type;
+  expected.back() /= inWord;
+  if (wordType.getShape() != ArrayRef(expected))
+    return op->emitOpError("expected a word for each ") << inWord << " values of " << type << ", found " << wordType;
+  return success();
+}
+LogicalResult PublishOp::verify() { return verifyWords(*this, getFrom(), getWords()); }
+LogicalResult ReceiveOp::verify() { return verifyWords(*this, getTo(), getWords()); }
+LogicalResult TakeOp::verify() {
+  int64_t rank = cast<MemRefType>(getWords().getType()).getRank(), found = getIndices().size();
+  return found == rank ? success() : emitOpError("expected ") << rank << " indices, found " << found;
+}

@@ -45,8 +45,10 @@ PartitionAttr fleet::getDefaultPartition(func::FuncOp body, TargetAttr target) {
                                 shape[0] / size * heads, size, 1);
     }
     // The workers of a chiplet share the query heads of its groups: all of them
-    // wait for the merge. One die keeps the tiles that were measured.
-    int64_t size = target.getChiplets() > 1 ? 1 : group;
+    // wait for the merge. So do those of a die with one row, whose parts come
+    // flagged; with more rows it keeps the tiles that were measured.
+    bool isSingle = target.getBackend() == Backend::NVVM && shape[0] == 1;
+    int64_t size = target.getChiplets() > 1 || isSingle ? 1 : group;
     return PartitionAttr::get(context, PartitionKind::Heads, shape[1] / size,
                               size, 1);
   }

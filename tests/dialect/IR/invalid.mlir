@@ -501,3 +501,35 @@ func.func @ring_wait() {
   fleet.ring_wait -1
   return
 }
+
+// -----
+
+func.func @publish_shape(%x: memref<1x16xf32>, %words: memref<1x8xi64>) {
+  // expected-error @+1 {{'fleet.publish' op expected a word for each 1 values of 'memref<1x16xf32>', found 'memref<1x8xi64>'}}
+  fleet.publish %x to %words : memref<1x16xf32>, memref<1x8xi64>
+  return
+}
+
+// -----
+
+func.func @publish_half(%x: memref<1x15xbf16>, %words: memref<1x8xi64>) {
+  // expected-error @+1 {{'fleet.publish' op expected values that fill whole words, found 'memref<1x15xbf16>'}}
+  fleet.publish %x to %words : memref<1x15xbf16>, memref<1x8xi64>
+  return
+}
+
+// -----
+
+func.func @receive_shape(%words: memref<1x16xi64>, %x: memref<1x16xbf16>) {
+  // expected-error @+1 {{'fleet.receive' op expected a word for each 2 values of 'memref<1x16xbf16>', found 'memref<1x16xi64>'}}
+  fleet.receive %words to %x : memref<1x16xi64>, memref<1x16xbf16>
+  return
+}
+
+// -----
+
+func.func @take_rank(%words: memref<1x16xi64>, %i: index) {
+  // expected-error @+1 {{'fleet.take' op expected 2 indices, found 1}}
+  %x = fleet.take %words[%i] : memref<1x16xi64>, vector<4xf32>
+  return
+}

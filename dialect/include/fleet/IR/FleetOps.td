@@ -490,6 +490,63 @@ def Fleet_SignalOp : Fleet_Op<"signal", [MemoryEffects<[MemRead, MemWrite]>]> {
   let hasVerifier = 1;
 }
 
+def Fleet_PublishOp : Fleet_Op<"publish"> {
+  let summary = "store values as words that carry the number of the step";
+  let description = [{
+    A word is 4 bytes of `from`, one f32 or two bf16, and above them the number of the step, in
+    one store of 8 bytes: who sees the number has the values. Nothing else is published by it.
+
+    Example:
+    ```mlir
+    func.func @publish(%tile: memref<1x16xf32>, %words: memref<1x16xi64>) {
+      fleet.publish %tile to %words : memref<1x16xf32>, memref<1x16xi64>
+      return
+    }
+    ```
+  }];
+  let arguments = (ins Arg<MemRefOf<[F32, BF16]>, "", [MemRead]>:$from, Arg<MemRefOf<[I64]>, "", [MemWrite]>:$words);
+  let assemblyFormat = "$from `to` $words attr-dict `:` type($from) `,` type($words)";
+  let hasVerifier = 1;
+}
+def Fleet_ReceiveOp : Fleet_Op<"receive"> {
+  let summary = "wait until words carry the number of the step, and take their values";
+  let description = [{
+    What `fleet.publish` has stored in this step. A wait that does not end gives up after the
+    budget of a poll, and the walk of the queue says for which task.
+
+    Example:
+    ```mlir
+    func.func @receive(%words: memref<1x8xi64>, %row: memref<1x16xbf16>) {
+      fleet.receive %words to %row : memref<1x8xi64>, memref<1x16xbf16>
+      return
+    }
+    ```
+  }];
+  let arguments = (ins Arg<MemRefOf<[I64]>, "", [MemRead]>:$words, Arg<MemRefOf<[F32, BF16]>, "", [MemWrite]>:$to);
+  let assemblyFormat = "$words `to` $to attr-dict `:` type($words) `,` type($to)";
+  let hasVerifier = 1;
+}
+
+def Fleet_TakeOp : Fleet_Op<"take"> {
+  let summary = "a thread waits until its own words carry the number of the step";
+  let description = [{
+    The f32 of words next to each other, from the one at `indices` on: `fleet.receive`
+    for what one thread needs alone. Threads may take different words, or none.
+
+    Example:
+    ```mlir
+    func.func @take(%words: memref<1x8xi64>, %row: index, %at: index) -> vector<4xf32> {
+      %x = fleet.take %words[%row, %at] : memref<1x8xi64>, vector<4xf32>
+      return %x : vector<4xf32>
+    }
+    ```
+  }];
+  let arguments = (ins Arg<MemRefOf<[I64]>, "", [MemRead]>:$words, Variadic<Index>:$indices);
+  let results = (outs VectorOfRankAndType<[1], [F32]>:$values);
+  let assemblyFormat = "$words `[` $indices `]` attr-dict `:` type($words) `,` type($values)";
+  let hasVerifier = 1;
+}
+
 //===----------------------------------------------------------------------===//
 // A wave's ring of weights in LDS: `[slot][lane][16 bytes]`
 //===----------------------------------------------------------------------===//

@@ -3,6 +3,20 @@
 
 include "mlir/Pass/PassBase.td"
 
+def NVGPUFlagExchanges : Pass<"fleet-nvgpu-flag-exchanges", "::mlir::ModuleOp"> {
+  let summary = "results of a row carry the number of their step, and need no event";
+  let description = [{
+    Input: the kernel phase of a step of few rows, one chiplet. A buffer of the work arena that one task
+    writes tile by tile and others read tile by tile, or whole by few loads a thread, gets a place of twice its size,
+    behind the others: `fleet.publish` stores it there and `fleet.receive` takes it from there. A wait for the task that wrote it is
+    dropped where nothing else rests on it; the table `@flagged` has the task that was waited for, or -1.
+    Tasks for which nobody waits any more have no arrivals. The manifest's `flagged` has the old and the new offset of each. What is left as it is: buffers that
+    anything else reads or writes, and a kernel whose order would not follow from the waits that are left.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect"];
+  let options = [Option<"mostRows", "most-rows", "int64_t", "1", "rows of the steps whose results are flagged, at most">];
+}
+
 def NVGPUStreamWeights : Pass<"fleet-nvgpu-stream-weights", "::mlir::gpu::GPUModuleOp"> {
   let summary = "one warp copies the weights of all queued tasks into a ring, ahead of the events";
   let description = [{
@@ -112,14 +126,14 @@ def NVGPULowerMath : Pass<"fleet-nvgpu-lower-math", "::mlir::gpu::GPUModuleOp"> 
 def NVGPULowerEvents : Pass<"fleet-nvgpu-lower-events", "::mlir::gpu::GPUModuleOp"> {
   let summary = "lower waits, signals, barriers and the worker's identity: all memory ordering is here";
   let description = [{
-    Input: fleet.chiplet_id, worker_rank, wait and signal, gpu.barrier of the
+    Input: fleet.chiplet_id, worker_rank, wait, signal, publish and receive, gpu.barrier of the
     threads that walk the queue. Output: atomics of the LLVM dialect at device
     scope, named barriers. The comments in the pass cite the rule of the PTX
     memory model that each step relies on. Fails if the tables are missing.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
                            "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect",
-                           "::mlir::NVVM::NVVMDialect", "::mlir::scf::SCFDialect"];
+                           "::mlir::NVVM::NVVMDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
   let options = [Option<"pollBudget", "poll-budget", "int64_t", "1 << 22",
                         "polls after which a wait gives up">];
 }

@@ -33,6 +33,8 @@ namespace {
 struct Kernel : KernelTables {
   gpu::GPUModuleOp module;
   memref::GlobalOp producers;
+  /// Null where no results come flagged.
+  memref::GlobalOp flagged;
   int64_t scratch = 0, scratchStride = 0;
   /// One L2 for all: the counter of a task's only chiplet is that of the device.
   bool isFlat = false;
@@ -72,6 +74,7 @@ FailureOr<Kernel> GPUDriver::findKernel(gpu::GPUModuleOp module, DictionaryAttr 
   if (failed(readTables(module, kernel)) || failed(readNumber(module, "fleet.scratch", kernel.scratch)) ||
       failed(readNumber(module, "fleet.scratch_stride", kernel.scratchStride)))
     return failure();
+  kernel.flagged = module.lookupSymbol<memref::GlobalOp>(kFlaggedTable);
   for (StringRef name : kArenas)
     if (auto size = arenas.getAs<IntegerAttr>(name); !size || size.getInt() < 0)
       return module.emitError() << "expected the size of the arena '" << name << "' in the manifest", failure();
@@ -193,6 +196,8 @@ LogicalResult GPUDriver::planSteps(Kernel &kernel, DictionaryAttr &arenas) {
     for (int64_t i = tasks[task * width + 1]; i < tasks[task * width + 2]; ++i)
       if (int64_t waited = waits[i] < 0 ? -1 - waits[i] : waits[i]; waited < kernel.tasks)
         open.push_back(waited);
+    if (kernel.flagged && kernel.valuesOf(kernel.flagged)[task] >= 0)
+      open.push_back(kernel.valuesOf(kernel.flagged)[task]);
   }
   // The tokens are fed where the last task ends: by the one worker that has it,
   // or by each worker its rows.
@@ -342,6 +347,30 @@ struct Walk {
     return found[0];
   }
 
+  Value word(StringRef name) { return e.shared(name, inWorkgroupMemory({1}, e.b.getI32Type())); }
+
+  /// Flagged results carry this step's number.
+  void beginStep(Value epoch) {
+    e.forOneThread([&] { memref::StoreOp::create(e.b, e.loc, epoch, word(kStepNumber), e.index(0)); });
+    e.barrier();
+  }
+
+  /// A task whose flagged results did not come in time: the walk gives up.
+  /// Gives whether they have come.
+  Value checkFlags(Value task, Value expired) {
+    Value isLate = compare(arith::CmpIPredicate::ne, e.load(word(kLate), e.index(0)), e.i32(0));
+    e.ifThen(isLate, [&] {
+      e.forOneThread([&] {
+        Value awaited = e.load(cached(kernel.flagged), task);
+        Value counter = arith::AddIOp::create(e.b, e.loc, awaited, e.i32(firstDeviceCounter()));
+        memref::StoreOp::create(e.b, e.loc, counter, expired, e.index(1));
+        memref::StoreOp::create(e.b, e.loc, e.i32(1), expired, e.index(0));
+      });
+      e.barrier();
+    });
+    return arith::XOrIOp::create(e.b, e.loc, isLate, arith::ConstantIntOp::create(e.b, e.loc, true, 1));
+  }
+
   void markWait(WaitOp wait) {
     wait->setAttr("fleet.expired", FlatSymbolRefAttr::get(e.b.getContext(), "expired"));
   }
@@ -352,8 +381,13 @@ struct Walk {
 
   /// A task that waits for nothing of its own step waits for the last task of
   /// the step before, after which nothing of that step is left to be done.
-  void waitForStepBefore(Value waitLo, Value waitHi, Value epoch, Value events, Value arrivals, Value producers) {
-    e.ifThen(compare(arith::CmpIPredicate::eq, waitLo, waitHi), [&] {
+  void waitForStepBefore(Value task, Value waitLo, Value waitHi, Value epoch, Value events, Value arrivals,
+                         Value producers) {
+    Value isFirst = compare(arith::CmpIPredicate::eq, waitLo, waitHi);
+    if (kernel.flagged)
+      isFirst = arith::AndIOp::create(e.b, e.loc, isFirst,
+                                      compare(arith::CmpIPredicate::slt, e.load(cached(kernel.flagged), task), e.i32(0)));
+    e.ifThen(isFirst, [&] {
       Value last = e.index(kernel.tasks - 1);
       Value before = arith::SubIOp::create(e.b, e.loc, epoch, e.i32(1));
       Value arrived = kernel.isFlat ? e.load(arrivals, {last, e.index(0)}) : e.load(producers, last);
@@ -414,6 +448,10 @@ struct Walk {
     Value expired = e.shared("expired", inWorkgroupMemory({2}, e.b.getI32Type()));
     e.forOneThread(
         [&] { memref::StoreOp::create(e.b, e.loc, e.i32(0), expired, e.index(0)); });
+    if (kernel.flagged) {
+      cache(kernel.flagged);
+      e.forOneThread([&] { memref::StoreOp::create(e.b, e.loc, e.i32(0), word(kLate), e.index(0)); });
+    }
     Value stamps;
     memref::GlobalOp entries = kernel.cuTasks;
     if (kernel.stamps)
@@ -469,6 +507,8 @@ struct Walk {
         starts = steps.getRegionIterArgs().front();
         epoch = arith::AddIOp::create(e.b, e.loc, epoch, asInt(stepNumber));
       }
+      if (kernel.flagged)
+        beginStep(epoch);
       Merge merge;
       if (kernel.mergesQueues) {
         Value base = e.mulIndex(chiplet, kernel.workersOfChiplet());
@@ -520,7 +560,7 @@ struct Walk {
               return SmallVector<Value>();
             });
             if (steps)
-              waitForStepBefore(waitLo, waitHi, epoch, events, arrivals, producers);
+              waitForStepBefore(task, waitLo, waitHi, epoch, events, arrivals, producers);
             Value goesOn = compare(arith::CmpIPredicate::eq, e.load(expired, e.index(0)), e.i32(0));
             stamp(cuTask, 1);
             e.ifThen(goesOn, [&] {
@@ -530,6 +570,13 @@ struct Walk {
               if (steps)
                 feed(task, lo, hi, stepNumber);
               stamp(cuTask, 2);
+              if (kernel.flagged) {
+                // Nobody looks at the counter of a task without arrivals.
+                Value isAwaited = compare(arith::CmpIPredicate::ne, e.load(arrivals, {task, chiplet}), e.i32(0));
+                Value tells = arith::AndIOp::create(e.b, e.loc, isAwaited, checkFlags(task, expired));
+                auto unless = scf::IfOp::create(e.b, e.loc, tells, /*withElseRegion=*/false);
+                e.b.setInsertionPointToStart(unless.thenBlock());
+              }
               Value now = SignalOp::create(
                   e.b, e.loc, e.b.getI32Type(), scope(TaskScope::Chiplet), events,
                   e.addIndex(e.mulIndex(task, kernel.chiplets), chiplet));
@@ -549,6 +596,8 @@ struct Walk {
                                  e.addIndex(task, kernel.tasks * kernel.chiplets));
               });
             });
+            if (kernel.flagged)
+              goesOn = compare(arith::CmpIPredicate::eq, e.load(expired, e.index(0)), e.i32(0));
             Value after = kernel.mergesQueues ? next(merge, queues, cuTasks) : e.addIndex(cuTask, 1);
             scf::YieldOp::create(e.b, e.loc, ValueRange{after, goesOn});
           });

@@ -138,12 +138,13 @@ struct Ahead {
   }
 };
 
-/// Whether element-wise work in front of `op` makes `x`: then a barrier stands between.
+/// Whether element-wise work in front of `op` makes `x`, or a wait for it: then a barrier stands between.
 static bool isMadeInFront(Operation *op, Value x) {
   return llvm::any_of(x.getUsers(), [&](Operation *user) {
+    if (user->getBlock() != op->getBlock() || !user->isBeforeInBlock(op))
+      return false;
     auto maker = dyn_cast<linalg::LinalgOp>(user);
-    return maker && user->getBlock() == op->getBlock() && user->isBeforeInBlock(op) &&
-           llvm::is_contained(maker.getDpsInits(), x);
+    return isa<ReceiveOp>(user) || (maker && llvm::is_contained(maker.getDpsInits(), x));
   });
 }
 

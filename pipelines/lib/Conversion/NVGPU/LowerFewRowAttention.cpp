@@ -59,6 +59,8 @@ namespace {
 struct Source {
   Value buffer;
   SmallVector<Operation *> steps;
+  /// Brings them from `buffer`, then of words, to where the steps take them; null where they stand there.
+  ReceiveOp receive;
 
   Value emit(Emitter &e, Value row, Value head) const;
 };
@@ -75,7 +77,9 @@ Value Source::emit(Emitter &e, Value row, Value head) const {
   int64_t size = shapeOf(buffer)[2], own = size / kWarp;
   Value lane = e.lane(), column = e.mulIndex(lane, own);
   // All loads first: they wait for nothing but each other.
-  Value x = e.loadVector(buffer, {row, head, column}, own);
+  Value x;
+  if (!receive)
+    x = e.loadVector(buffer, {row, head, column}, own);
   SmallVector<std::pair<Value, Value>> tables;
   for (Operation *step : steps) {
     if (auto norm = dyn_cast<RmsNormOp>(step))
@@ -84,6 +88,8 @@ Value Source::emit(Emitter &e, Value row, Value head) const {
       tables.push_back({e.loadVector(step->getOperand(1), {row, column}, own),
                         e.loadVector(step->getOperand(2), {row, column}, own)});
   }
+  if (receive)
+    x = TakeOp::create(e.b, e.loc, VectorType::get({own}, e.b.getF32Type()), buffer, ValueRange{row, head, column});
   for (auto [step, table] : llvm::zip_equal(steps, tables)) {
     if (auto norm = dyn_cast<RmsNormOp>(step)) {
       Value squares = e.sumLanes(e.reduce(vector::CombiningKind::ADD, e.mul(x, x)), 1, kWarp);
@@ -104,24 +110,29 @@ Value Source::emit(Emitter &e, Value row, Value head) const {
 }
 
 /// The chain of norms and rotations that writes `value`, which only `user` reads.
-static std::optional<Source> findSource(Value value, Operation *user) {
+static std::optional<Source> findSource(Value value, Operation *reader) {
   Source source;
+  Operation *user = reader;
   int64_t size = shapeOf(value)[2];
   while (isInWorkgroupMemory(cast<MemRefType>(value.getType()))) {
     Operation *writer = nullptr;
     for (Operation *other : value.getUsers()) {
-      if (other == user)
+      // A norm may be computed in place.
+      if (other == user || llvm::is_contained(source.steps, other) || other == reader)
         continue;
-      if (writer || other->getBlock() != user->getBlock() || !isa<RopeOp, RmsNormOp>(other) ||
+      if (other->getBlock() != user->getBlock() || !isa<RopeOp, RmsNormOp, ReceiveOp>(other) ||
           other->getOperands().back() != value || !other->isBeforeInBlock(user))
         return std::nullopt;
-      writer = other;
+      if (!writer || writer->isBeforeInBlock(other))
+        writer = other;
     }
     if (!writer || (isa<RopeOp>(writer) && shapeOf(writer->getOperand(1))[1] != size))
       return std::nullopt;
+    value = writer->getOperand(0);
+    if ((source.receive = dyn_cast<ReceiveOp>(writer)))
+      break;
     source.steps.insert(source.steps.begin(), writer);
     user = writer;
-    value = writer->getOperand(0);
   }
   source.buffer = value;
   if (!cpu::isContiguousInLastDim(value))
@@ -628,9 +639,12 @@ struct NVGPULowerFewRowAttention : mlir::fleet::impl::NVGPULowerFewRowAttentionB
       Emitter e(builder, op.getLoc(), getOperation());
       Lowering{e, op, *part}.emit();
       op.erase();
-      for (const Source &source : {part->q, part->k, part->v})
+      for (const Source &source : {part->q, part->k, part->v}) {
         for (Operation *step : llvm::reverse(source.steps))
           step->erase();
+        if (source.receive)
+          source.receive->erase();
+      }
     }
   }
 };

@@ -22,6 +22,7 @@ static constexpr int64_t kMostSteps = 64;
 static constexpr int64_t kRounds = 4;
 
 void mlir::fleet::buildNVGPUToLLVMPipeline(OpPassManager &manager, const NVGPUToLLVMOptions &options) {
+  manager.addPass(createNVGPUFlagExchanges());
   GPUDriverOptions driver;
   driver.cacheTables = true;
   driver.stamps = options.stamps;

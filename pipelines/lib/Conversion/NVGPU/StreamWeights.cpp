@@ -707,15 +707,28 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, bool is
     builder.setInsertionPointToStart(split.elseBlock());
     giveRegisters(e, kRegistersOfProducer);
   }
-  split.getThenRegion().walk([&](func::CallOp call) {
-    if (call.getCallee() != "dispatch")
-      return;
-    OpBuilder::InsertionGuard guard(builder);
-    builder.setInsertionPoint(call);
+  auto countBody = [&] {
     e.forOneThread([&] {
       memref::AtomicRMWOp::create(e.b, e.loc, arith::AtomicRMWKind::addi, e.i32(1), begun(e), ValueRange{e.index(0)});
     });
+  };
+  // A body that waits for its operands itself has begun when they have come.
+  bool waitsInBodies = module.walk([](ReceiveOp) { return WalkResult::interrupt(); }).wasInterrupted();
+  split.getThenRegion().walk([&](func::CallOp call) {
+    if (call.getCallee() != "dispatch" || waitsInBodies)
+      return;
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPoint(call);
+    countBody();
   });
+  if (waitsInBodies)
+    module.lookupSymbol<func::FuncOp>("dispatch").walk([&](func::CallOp call) {
+      OpBuilder::InsertionGuard guard(builder);
+      builder.setInsertionPoint(call);
+      for (auto receive : module.lookupSymbol<func::FuncOp>(call.getCallee()).getOps<ReceiveOp>())
+        builder.setInsertionPointAfter(receive);
+      countBody();
+    });
   // The walk brings tables to shared memory, where the producer reads them too: its
   // loads from the L2 would be one after the other, behind the copies on their way.
   Operation *cachesTables = nullptr;

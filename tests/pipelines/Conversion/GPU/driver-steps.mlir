@@ -99,6 +99,40 @@
 // CUT: %[[ROW:.*]] = arith.addi %[[LO]], %[[I]] : index
 // CUT: memref.load %{{.*}}[%[[ROW]]]
 
+// The last task takes the results of the first by their flags: it is after it, waits for no step before, and has none
+// waiting for the first. The number of the step is there before its tasks; a flag that does not come ends the walk.
+// RUN: sed -e "s/memref<2x4xi32> = dense<.*>/memref<2x4xi32> = dense<0>/" -e "s/\[\[2\], \[1\]\]/[[0], [1]]/" -e 's/^.*@queues/    memref.global "private" constant @flagged : memref<2xi32> = dense<[-1, 0]>\n&/' %s > %t.mlir
+// RUN: fleet-opt %t.mlir "--fleet-gpu-driver=most-steps=64 cache-tables=true" | FileCheck %s --check-prefix=FLAGGED
+// FLAGGED: most_steps = 64 : i64
+// FLAGGED: gpu.func @fleet_step(
+// FLAGGED-SAME: %[[EPOCH:[^:]*]]: i32, %{{[^:]*}}: i32) kernel
+// FLAGGED: memref.get_global @late
+// FLAGGED: scf.for
+// FLAGGED: %[[NOW:.*]] = arith.addi %[[EPOCH]]
+// FLAGGED: %[[NUMBER:.*]] = memref.get_global @step_number
+// FLAGGED: memref.store %[[NOW]]
+// FLAGGED: gpu.barrier
+// FLAGGED: scf.while
+// FLAGGED: fleet.wait
+// FLAGGED: %[[FIRST:.*]] = arith.cmpi eq
+// FLAGGED: memref.get_global @cached_flagged
+// FLAGGED: %[[NONE:.*]] = arith.cmpi slt
+// FLAGGED: %[[WAITS:.*]] = arith.andi %[[FIRST]], %[[NONE]]
+// FLAGGED: scf.if %[[WAITS]]
+// FLAGGED: fleet.wait
+// FLAGGED: func.call @dispatch(
+// FLAGGED: %[[AWAITED:.*]] = arith.cmpi ne
+// FLAGGED: memref.get_global @late
+// FLAGGED: %[[LATE:.*]] = arith.cmpi ne
+// FLAGGED: scf.if %[[LATE]]
+// FLAGGED: memref.get_global @cached_flagged
+// FLAGGED-COUNT-2: memref.store
+// FLAGGED: gpu.barrier
+// FLAGGED: %[[RIGHT:.*]] = arith.xori %[[LATE]]
+// FLAGGED: %[[TELLS:.*]] = arith.andi %[[AWAITED]], %[[RIGHT]]
+// FLAGGED: scf.if %[[TELLS]]
+// FLAGGED: fleet.signal <chiplet>
+
 // RUN: sed "s/ids = {offset = 256 : i64}//" %s | not fleet-opt --fleet-gpu-driver=most-steps=64 2>&1 | FileCheck %s --check-prefix=PLACES
 // PLACES: error: expected tokens, positions, out_rows and ids with offsets in the manifest
 
