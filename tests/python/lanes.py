@@ -8,6 +8,7 @@ the threads, and inline assembly, is in shared.py.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from shared import THREADS, WARP, Shared
@@ -119,6 +120,15 @@ def multiply(operands: list[np.ndarray]) -> list[np.ndarray]:
         c[place] = value
     product = (c + a.astype(np.float64) @ b.astype(np.float64)).astype(np.float32)
     return [product[place] for place in places]
+
+
+@dataclass
+class Parts:
+    """Of each thread, a part of `whole` that begins at its own `offsets`."""
+
+    whole: np.ndarray
+    offsets: list[np.ndarray]
+    shape: list[int]
 
 
 class Workgroup:
@@ -298,10 +308,14 @@ class Workgroup:
         if op.name == "memref.subview":
             dynamic = iter(operands[1:])
             sizes = list(ir.DenseI64ArrayAttr(op.attributes["static_sizes"]))
+            dynamic_offset = ir.ShapedType.get_dynamic_stride_or_offset()
             offsets = [
-                uniform(next(dynamic)) if offset == ir.ShapedType.get_dynamic_stride_or_offset() else offset
+                next(dynamic) if offset == dynamic_offset else np.full(THREADS, offset)
                 for offset in ir.DenseI64ArrayAttr(op.attributes["static_offsets"])
             ]
+            if len(sizes) == len(shape) and any((offset[mask] != offset[mask][0]).any() for offset in offsets):
+                return Parts(operands[0], offsets, shape)
+            offsets = [uniform(offset) for offset in offsets]
             assert all(x + n <= size for x, n, size in zip(offsets, sizes, operands[0].shape, strict=True))
             part = operands[0][tuple(slice(x, x + n) for x, n in zip(offsets, sizes, strict=True))]
             dropped = len(sizes) - len(shape)
@@ -334,27 +348,30 @@ class Workgroup:
         )
 
     @staticmethod
-    def _places(buffer: np.ndarray, indices: list[np.ndarray], count: int, mask: np.ndarray):
-        """The threads of `mask`, and an index of what each has there: `count` consecutive elements."""
+    def _places(buffer: np.ndarray | Parts, indices: list[np.ndarray], count: int, mask: np.ndarray):
+        """An array, the threads of `mask`, and an index of what each has there: `count` consecutive elements."""
         threads = np.nonzero(mask)[0]
         at = [index[threads] for index in indices]
         for index, size, wide in zip(at, buffer.shape, [1] * (len(at) - 1) + [count], strict=True):
             inside = (0 <= index) & (index + wide <= size)
             assert inside.all(), f"expected indices in {buffer.shape}, found {[int(i[~inside][0]) for i in at]}"
-        return threads, (*(index[:, None] for index in at[:-1]), at[-1][:, None] + np.arange(count))
+        if isinstance(buffer, Parts):
+            moved = [index + offset for index, offset in zip(indices, buffer.offsets, strict=True)]
+            return Workgroup._places(buffer.whole, moved, count, mask)
+        return buffer, threads, (*(index[:, None] for index in at[:-1]), at[-1][:, None] + np.arange(count))
 
     def _load(self, op: ir.Operation, buffer: np.ndarray, indices: list[np.ndarray], mask: np.ndarray) -> np.ndarray:
         is_vector = op.name == "vector.load"
         count = ir.VectorType(op.results[0].type).shape[0] if is_vector else 1
+        buffer, threads, places = self._places(buffer, indices, count, mask)
         loaded = np.zeros((THREADS, count), buffer.dtype)
-        threads, places = self._places(buffer, indices, count, mask)
         loaded[threads] = buffer[places]
         self.shared.note(buffer, places, threads, is_store=False)
         return loaded if is_vector else loaded[:, 0].copy()
 
     def _store(self, value: np.ndarray, buffer: np.ndarray, indices: list[np.ndarray], mask: np.ndarray) -> None:
         values = value.reshape(THREADS, -1)
-        threads, places = self._places(buffer, indices, values.shape[1], mask)
+        buffer, threads, places = self._places(buffer, indices, values.shape[1], mask)
         buffer[places] = values[threads]
         self.shared.note(buffer, places, threads, is_store=True)
 

@@ -14,6 +14,7 @@ from fleet_mlir import ir
 COLUMNS, LINE, BANKS = 16, 64, 32
 MODULE = """
 #same = affine_map<(d0, d1) -> (d0, d1)>
+#turned = affine_map<(d0, d1) -> (d1, d0)>
 module attributes {{fleet.target = #fleet.target<"sm_90a", backend = nvvm, chiplets = 1, workers = 1, lds = {lds},
                                                 l2 = 1, hbm_gbs = 1, tile = 16>}} {{
   gpu.module @fleet attributes {{fleet.threads = 256 : i64, fleet.lanes = 32 : i64}} {{
@@ -88,6 +89,9 @@ SLICE = """
 VIEWS = """
       %s = memref.view %scratch[%c0][] : {bytes} to {kind}
       %r = memref.view %scratch[%half][] : {bytes} to {kind}"""
+TEMPORARY = """
+      %two = arith.addi %half, %half : index
+      %t = memref.view %scratch[%two][] : {bytes} to {kind}"""
 GATED = """
         {tiles}
         linalg.generic {{indexing_maps = [#same, #same, #same], iterator_types = ["parallel", "parallel"]}}
@@ -101,6 +105,21 @@ GATED = """
           %product = arith.mulf %quotient, %q : f32
           linalg.yield %product : f32
         }}"""
+# gate * up + gate, in two steps with a temporary between them.
+CHAINED = """
+        {tiles}
+        linalg.generic {{indexing_maps = [#same, #same, #same], iterator_types = ["parallel", "parallel"]}}
+            ins(%s, %r : {kind}, {kind}) outs(%t : {kind}) {{
+        ^bb0(%p: f32, %q: f32, %out: f32):
+          %product = arith.mulf %p, %q : f32
+          linalg.yield %product : f32
+        }}
+        linalg.generic {{indexing_maps = [#same, #same, #same], iterator_types = ["parallel", "parallel"]}}
+            ins(%t, %s : {kind}, {kind}) outs(%to : {part}) {{
+        ^bb0(%p: f32, %q: f32, %out: f32):
+          %sum = arith.addf %p, %q : f32
+          linalg.yield %sum : f32
+        }}"""
 PASSES = """builtin.module(gpu.module(fleet-nvgpu-stream-weights,fleet-nvgpu-lower-contractions,fleet-gpu-lower-elementwise),
     canonicalize,cse)"""
 
@@ -111,7 +130,8 @@ class Case:
     The worker has an entry of its queue for each number of `entries`, of so many tiles. `wide` says that activations
     are of f32, `wide_beside` that those of another body of the kernel are. The product is added to `begin`: what is not zero
     is not streamed. Activations stand in global memory, where warpgroups copy them, unless their memory `is_unknown`;
-    those of a `slice` are a part of deeper ones.
+    those of a `slice` are a part of deeper ones. `turned` gates each tile of 16 rows by the other one's transpose,
+    `chained` by two ops in a row.
     """
 
     def __init__(
@@ -127,6 +147,8 @@ class Case:
         lds=176000,
         is_unknown=False,
         slice=False,
+        turned=False,
+        chained=False,
     ):
         random = np.random.default_rng(rows + depth)
         self.rows, self.depth, self.streams = rows, depth, streams
@@ -138,12 +160,18 @@ class Case:
         self.weights = [to_bf16(random.standard_normal((depth, self.columns)) / depth**0.5) for _ in range(streams)]
         exact = (x if wide else from_bf16(self.left)).astype(np.float64)
         products = [exact @ from_bf16(weight).astype(np.float64) for weight in self.weights]
-        self.expected = begin + products[0] if streams == 1 else products[0] / (1 + np.exp(-products[0])) * products[1]
+        if turned:
+            products[1] = np.concatenate([tile.T for tile in np.split(products[1], sum(entries), 1)], 1)
+        if streams == 2:
+            gate = products[0] if chained else products[0] / (1 + np.exp(-products[0]))
+            self.expected = gate * products[1] + (products[0] if chained else 0)
+        else:
+            self.expected = begin + products[0]
         ends = np.cumsum(entries)
         self.entries = [(int(end - count), int(end)) for end, count in zip(ends, entries, strict=True)]
         size = depth * self.columns * 2
         half = -(-rows * COLUMNS * 4 // 128) * 128
-        self.scratch = 2 * half if streams == 2 else 128
+        self.scratch = (2 + chained) * half if streams == 2 else 128
         kind = f"memref<{rows}x16xf32, #gpu.address_space<workgroup>>"
         element, space = "f32" if wide else "bf16", "" if is_unknown else ", #gpu.address_space<global>"
         layout = f", strided<[{2 * depth}, 1], offset: ?>" if slice else ""
@@ -167,7 +195,9 @@ class Case:
                 TILE.format(tile="b", of="w", out="%r", kind=kind, **types),
             ]
             views = VIEWS.format(kind=kind, **types)
-            body = GATED.format(tiles="".join(tiles), kind=kind, **types)
+            gated = GATED.replace("[#same, #same", "[#same, #turned") if turned else GATED
+            views, gated = (views + TEMPORARY.format(kind=kind, **types), CHAINED) if chained else (views, gated)
+            body = gated.format(tiles="".join(tiles), kind=kind, **types)
         left_side = SLICE.format(rows=rows, **types) if slice else ""
         text = MODULE if slice else MODULE.replace("%all", "%x")
         self.text = text.format(
@@ -267,6 +297,8 @@ WGMMA = [
     pytest.param(NARROW, (100, 528), {}, id="bf16, 100 rows, two warpgroups a turn"),
     pytest.param(WIDE, (32, 768), {"wide": True, "slice": True}, id="f32, 32 rows, a slice of an odd number of chunks"),
     pytest.param(NARROW, (64, 512), {"slice": True}, id="bf16, 64 rows, a slice"),
+    pytest.param(NARROW, (64, 512, (6, 1)), {"streams": 2}, id="bf16, 64 rows, gate and up, in parts"),
+    pytest.param(NARROW, (40, 272, (5,)), {"streams": 2, "chained": True}, id="bf16, 40 rows, two ops behind them"),
     pytest.param(WIDE, (24, 1296), {"wide": True, "is_unknown": True, "lds": 110000}, id="f32, 24 rows, loaded"),
     pytest.param(NARROW, (64, 512), {"is_unknown": True, "lds": 110000}, id="bf16, 64 rows, loaded"),
 ]
@@ -276,6 +308,8 @@ MMA = [
     pytest.param(NARROW, (16, 1312), {}, id="bf16, 16 rows, a ragged depth"),
     pytest.param(NARROW, (32, 1024), {}, id="bf16, 32 rows"),
     pytest.param(NARROW, (2, 1024), {}, id="bf16, 2 rows"),
+    pytest.param(NARROW, (16, 512), {"streams": 2, "turned": True}, id="bf16, 16 rows, by columns of another product"),
+    pytest.param(NARROW, (12, 512), {"streams": 2, "chained": True}, id="bf16, 12 rows, two ops behind them"),
 ]
 
 
@@ -327,6 +361,32 @@ def reads_all_banks(case: Case, monkeypatch, **faults) -> bool:
     monkeypatch.setattr(Shared, "note", note)
     case.run(**faults)
     return bool((np.concatenate(turns) == np.arange(BANKS)).all())
+
+
+def sums_use_all_banks(case: Case, monkeypatch) -> bool:
+    """Whether lanes store a turn's sums to all banks at once, and read them so."""
+    turns = []
+
+    def note(self, buffer, places, threads, is_store):
+        if buffer.ndim != 3 or buffer.shape[2] != COLUMNS or buffer.base is None:
+            return
+        first = sum(place[:, 0] * stride for place, stride in zip(places, buffer.strides, strict=True))
+        words = (first[:, None] + np.arange(0, places[-1].shape[1] * buffer.itemsize, 4)) // 4
+        turns.append(np.sort(words.reshape(-1, BANKS) % BANKS, 1))
+
+    monkeypatch.setattr(Shared, "note", note)
+    case.run()
+    return bool((np.concatenate(turns) == np.arange(BANKS)).all())
+
+
+def test_sums_of_warpgroups_use_all_banks_at_once(monkeypatch):
+    assert sums_use_all_banks(Case(32, 512, wide=True, streams=2), monkeypatch)
+    assert sums_use_all_banks(Case(64, 512), monkeypatch)
+
+
+def test_it_is_noticed_that_lanes_share_banks(monkeypatch):
+    # Sums of mma.sync, whose lanes have rows side by side.
+    assert not sums_use_all_banks(Case(16, 512, lds=200000), monkeypatch)
 
 
 @pytest.mark.parametrize("options", [{"wide": True}, {"wide_beside": True}, {}], ids=["f32", "bf16 beside f32", "bf16"])
@@ -432,6 +492,20 @@ FAULTS_OF_COPIES = {
 def test_a_chunk_that_is_copied_in_another_way_is_noticed(fault):
     # Three rounds of each entry, the last one ragged.
     assert noticed(Case(24, 1296, wide=True), WIDE, rewrite=in_body(fault))
+
+
+FAULTS_OF_SUMS = {
+    "a turn dropped": instead((r"(arith.addf) (%\w+), %\w+ : vector<4xf32>", r"\1 \2, \2 : vector<4xf32>")),
+    "halves of rows not changed back": instead((r"arith.xori (%\w+), %\w+ : index", r"arith.ori \1, \1 : index")),
+    "sums of another tile": instead(
+        (r"(?s)(scf.for (%\w+) = [^\n]* step %c2\w* \{(?:(?!scf.for).)*?arith.muli )\2, %c4\b", r"\1%c1, %c4")
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS_OF_SUMS.values(), ids=FAULTS_OF_SUMS.keys())
+def test_sums_that_are_added_in_another_way_are_noticed(fault):
+    assert noticed(Case(32, 512, wide=True, streams=2), WIDE, rewrite=in_body(fault))
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())

@@ -62,12 +62,7 @@ struct Nest {
         return 0;
       width = std::max(width, elementsOf16Bytes(type.getElementType()));
     }
-    bool isMappable = llvm::all_of(op.getBody()->without_terminator(), [](Operation &inner) {
-      return isa<linalg::IndexOp>(inner) ||
-             (inner.getNumRegions() == 0 && (OpTrait::hasElementwiseMappableTraits(&inner) ||
-                                             isa<arith::ConstantOp>(inner)));
-    });
-    if (!isMappable)
+    if (!isMappable(op))
       return 0;
     while (sizes.back() % width)
       width /= 2;
@@ -104,34 +99,7 @@ struct Nest {
       else
         mapping.map(argument, asVector(e.load(operand.get(), indicesOf(operand, at)), lanes));
     }
-    for (Operation &inner : op.getBody()->without_terminator()) {
-      if (auto index = dyn_cast<linalg::IndexOp>(inner)) {
-        Value value = asVector(at[index.getDim()], lanes);
-        if (lanes && index.getDim() + 1 == op.getNumLoops())
-          value = arith::AddIOp::create(
-              e.b, e.loc, value,
-              vector::StepOp::create(e.b, e.loc, VectorType::get({lanes}, e.b.getIndexType())));
-        mapping.map(index.getResult(), value);
-        continue;
-      }
-      if (!lanes || isa<arith::ConstantOp>(inner)) {
-        Operation *copy = e.b.clone(inner, mapping);
-        if (lanes)
-          mapping.map(inner.getResult(0), asVector(copy->getResult(0), lanes));
-        continue;
-      }
-      OperationState state(inner.getLoc(), inner.getName());
-      for (Value operand : inner.getOperands())
-        state.addOperands(asVector(mapping.lookupOrDefault(operand), lanes));
-      for (Type type : inner.getResultTypes())
-        state.addTypes(VectorType::get({lanes}, type));
-      state.addAttributes(inner.getAttrs());
-      mapping.map(inner.getResults(), e.b.create(state)->getResults());
-    }
-    SmallVector<Value> results;
-    for (Value value : cast<linalg::YieldOp>(op.getBody()->getTerminator()).getValues())
-      results.push_back(asVector(mapping.lookupOrDefault(value), lanes));
-    return results;
+    return computeBody(e, op, mapping, at, lanes);
   }
 
   void store(ArrayRef<Value> results, ArrayRef<Value> at, int64_t lanes) {

@@ -14,6 +14,8 @@
 #include "fleet/IR/Fleet.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/IR/IRMapping.h"
 
 namespace mlir::fleet::gpugen {
 
@@ -34,6 +36,9 @@ int64_t elementsOf16Bytes(Type element);
 int64_t alignmentAt(Value memref, ValueRange indices);
 /// The same of a buffer's first element.
 int64_t alignmentOf(Value memref);
+
+/// A power of two that divides an index, as far as it can be seen.
+int64_t powerOfTwoIn(Value index);
 
 /// Code that all threads of a workgroup execute together.
 struct Emitter : cpu::Emitter {
@@ -85,6 +90,13 @@ struct Emitter : cpu::Emitter {
   /// The LDS buffer `name` of the kernel, at least as large as `type`, seen as `type`.
   Value shared(StringRef name, MemRefType type);
 };
+
+/// Whether all that the op's body has can be done to vectors.
+bool isMappable(linalg::GenericOp op);
+/// What the op's body yields at the point `at` of its loops (lanes = 0), or, if it is mappable, at `lanes` points of the
+/// innermost one from there on; `arguments` has the values of its arguments.
+SmallVector<Value> computeBody(Emitter &e, linalg::GenericOp op, IRMapping &arguments, ArrayRef<Value> at,
+                               int64_t lanes);
 
 /// How one thread of a workgroup looks for the event of a wait.
 struct Poll {

@@ -21,11 +21,59 @@ static constexpr int64_t kLoadBytes = 16;
 static constexpr int64_t kLanes = 4;
 /// Contracted elements that a lane has of one mma: two pairs.
 static constexpr int64_t kOfStep = kDepth / 4;
+/// Columns of half a tile: a lane has two of each half.
+static constexpr int64_t kHalf = kColumns / 2;
 
 /// Contracted elements that a lane loads at once: those of one step, or of 2 of bf16. Ordered weights
 /// stand for one step's.
 static int64_t widthOf(const Contraction &c, bool isOrdered) {
   return isOrdered ? kOfStep : kLoadBytes / (c.isWide ? 4 : 2);
+}
+
+/// Shared memory that nothing outside of `block` uses.
+static bool isTemporary(Value buffer, Block *block) {
+  return isInWorkgroupMemory(cast<MemRefType>(buffer.getType())) && buffer.getDefiningOp<memref::ViewOp>() &&
+         llvm::all_of(buffer.getUsers(), [&](Operation *user) { return user->getBlock() == block; });
+}
+
+/// The buffer that `part` is a part of.
+static Value wholeOf(Value part) {
+  while (auto view = part.getDefiningOp<ViewLikeOpInterface>())
+    part = view.getViewSource();
+  return part;
+}
+
+/// Whether each element that the loop computes from its contractions follows from the same element of what it reads.
+static bool isElementwise(TileLoop &tiles) {
+  auto generics = tiles.loop.getBody()->getOps<linalg::GenericOp>();
+  llvm::SmallPtrSet<Value, 4> known, stored;
+  for (const TileLoop::Result &result : tiles.results) {
+    known.insert(result.value);
+    if (!result.isTemporary)
+      stored.insert(result.value);
+  }
+  for (linalg::GenericOp generic : generics)
+    stored.insert_range(generic.getOutputs());
+  for (linalg::GenericOp generic : generics) {
+    SmallVector<int64_t> sizes = generic.getStaticLoopRanges();
+    if (!generic.hasPureBufferSemantics() || sizes != ArrayRef<int64_t>{tiles.first.rows, kColumns} ||
+        generic.getNumParallelLoops() != sizes.size() || !isMappable(generic))
+      return false;
+    for (OpOperand &operand : generic->getOpOperands()) {
+      Value value = operand.get();
+      if (!isa<MemRefType>(value.getType()))
+        continue;
+      if (!generic.getMatchingIndexingMap(&operand).isIdentity() || !cpu::isContiguousInLastDim(value))
+        return false;
+      // What it reads nobody stores by another name.
+      if (!known.contains(value) && llvm::any_of(stored, [&](Value other) {
+            return other != value && wholeOf(other) == wholeOf(value) && !generic.isDpsInit(&operand);
+          }))
+        return false;
+    }
+    known.insert_range(generic.getOutputs());
+  }
+  return true;
 }
 
 /// Finds what each of the contractions adds to; false if the loop has another use for it.
@@ -46,11 +94,10 @@ static bool findResults(TileLoop &tiles) {
     } else if (auto found = llvm::find(tiles.ops, &op); found != tiles.ops.end()) {
       Value out = found->getOutputs()[0];
       bool isShared = isInWorkgroupMemory(cast<MemRefType>(out.getType())), isZero = zeros.erase(out);
-      bool isTemporary = isShared && out.getDefiningOp<memref::ViewOp>() &&
-                         llvm::all_of(out.getUsers(), [&](Operation *user) { return user->getBlock() == block; });
-      if (isOver || !seen.insert(out).second || isTemporary != isShared || (isTemporary && !isZero))
+      bool isOwn = isTemporary(out, block);
+      if (isOver || !seen.insert(out).second || isOwn != isShared || (isOwn && !isZero))
         return false;
-      tiles.results.push_back({out, isTemporary, isZero});
+      tiles.results.push_back({out, isOwn, isZero});
     } else if (auto generic = dyn_cast<linalg::GenericOp>(op)) {
       isOver = true;
       if (llvm::any_of(generic.getOutputs(), isResult))
@@ -103,21 +150,31 @@ struct Together {
   int64_t chains = parts + (groups > 1 && blocks == 1);
   /// Warps that share a slot read shared memory as often as it can be read.
   bool isMixed = groups > 1;
+  /// Warps that take a tile's sums, and those that there are.
+  int64_t waves = e.workgroup.waves();
+  int64_t wavesOfTile = std::min<int64_t>(llvm::PowerOf2Ceil(llvm::divideCeil(c.rows, kRows)), waves);
+  /// What follows the contractions is computed in registers.
+  bool isElementwise = ::isElementwise(tiles);
   /// Some warp's last chunk is not whole.
   bool isRagged = c.depth % (kDeep * turns) != 0;
   /// Of the warp: its turn and its first row; of the lane: its place in an mma.
-  Value turn{}, firstRow{}, lane = e.lane(), inGroup{}, group{}, laneOffset{};
+  Value turn{}, firstRow{}, wave = e.wave(), lane = e.lane(), inGroup{}, group{}, laneOffset{};
   /// Where chunks come by bulk copies.
   std::optional<CopiedChunks> copied{};
 
   Value rem(Value x, int64_t y) { return arith::RemUIOp::create(e.b, e.loc, x, e.index(y)); }
   Value quotient(Value x, int64_t y) { return arith::DivUIOp::create(e.b, e.loc, x, e.index(y)); }
-  /// The same number of at most 32 bits, made here.
+  /// The same number of at most 32 bits, made here; what divides it can still be seen.
   Value remade(Value number) {
-    Value word = madeHere(e, arith::IndexCastUIOp::create(e.b, e.loc, e.b.getI32Type(), number));
-    return arith::IndexCastUIOp::create(e.b, e.loc, e.b.getIndexType(), word);
+    int64_t power = powerOfTwoIn(number);
+    Value units = power > 1 ? quotient(number, power) : number;
+    Value word = madeHere(e, arith::IndexCastUIOp::create(e.b, e.loc, e.b.getI32Type(), units));
+    units = arith::IndexCastUIOp::create(e.b, e.loc, e.b.getIndexType(), word);
+    return power > 1 ? e.mulIndex(units, power) : units;
   }
   Value less(Value x, Value y) { return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ult, x, y); }
+  Value isEqual(Value x, Value y) { return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, x, y); }
+  Value times(Value x, int64_t y) { return y ? e.mulIndex(x, y) : e.index(0); }
   Value atMost(Value x, int64_t y) { return arith::MinUIOp::create(e.b, e.loc, x, e.index(y)); }
   using Make = function_ref<SmallVector<Value>()>;
   SmallVector<Value> ifElse(Value condition, TypeRange types, Make then, Make otherwise) {
@@ -133,6 +190,13 @@ struct Together {
     return ifElse(condition, otherwise.getTypes(), then, [&] { return SmallVector<Value>(otherwise); });
   }
 
+  void findPlaces() {
+    // A warpgroup is four warps one behind the other.
+    turn = hasGroups ? quotient(wave, groups) : rem(wave, turns);
+    firstRow = e.mulIndex(hasGroups ? rem(wave, groups) : quotient(wave, turns), blocks * kRows);
+    group = quotient(lane, 4), inGroup = rem(lane, 4);
+  }
+
   /// A lane loads 16 bytes of a row: w = 8 elements of bf16, of which two steps take 4
   /// each, or 4 of f32. So an mma's position p of the contracted dimension stands for
   /// element wt + 2h + p mod 2 of a step, t = p mod 8 / 2, h = p / 8: activations come as
@@ -144,10 +208,7 @@ struct Together {
     // LLVM would compute what follows from it in front of the walk, for all bodies at once, and so
     // take registers from each.
     lane = remade(lane);
-    // A warpgroup is four warps one behind the other.
-    turn = hasGroups ? quotient(e.wave(), groups) : rem(e.wave(), turns);
-    firstRow = e.mulIndex(hasGroups ? rem(e.wave(), groups) : quotient(e.wave(), turns), blocks * kRows);
-    group = quotient(lane, 4), inGroup = rem(lane, 4);
+    findPlaces();
     if (copiesChunks(c, groups))
       copied.emplace(CopiedChunks{e, c, groups, placeOfChunks(tiles), isRagged});
     if (hasGroups)
@@ -446,112 +507,185 @@ struct Together {
       llvm::append_range(next, ahead);
       return next;
     });
+    // What comes now is found anew: LLVM would keep it in registers through the loop, or in memory if there are none.
+    if (hasGroups) {
+      Value thread = remade(e.thread());
+      lane = rem(thread, e.workgroup.lanes), wave = quotient(thread, e.workgroup.lanes);
+    } else {
+      lane = remade(lane), wave = remade(wave);
+    }
+    findPlaces();
     // Positions only matter modulo two rounds of the ring.
     Value after = arith::IndexCastOp::create(e.b, e.loc, i32, rem(state[0], 2 * slots));
-    memref::StoreOp::create(e.b, e.loc, after, positions, e.wave());
+    memref::StoreOp::create(e.b, e.loc, after, positions, wave);
 
-    if (hasGroups)
-      findTiles();
     // Sums stand where other warps may still read their chunks.
     if (copied)
       e.barrier();
-    for (int64_t j = 0; j < together; j += summed) {
-      int64_t count = std::min(summed, together - j);
-      ValueRange sums = ArrayRef<Value>(state).slice(1 + j * perTile, count * perTile);
-      auto end = [&] { finish(ArrayRef(at).slice(j, count), ArrayRef(exists).slice(j, count), sums); };
-      if (j)
-        e.ifThen(exists[j], end);
-      else
-        end();
-    }
+    if (hasGroups)
+      first = remade(first);
+    ValueRange sums = ArrayRef<Value>(state).slice(1, count);
+    if (summed >= together)
+      return finish(first, size, last, together, [&] { storeSums(sums); });
+    // Sums of so many tiles at once: only what stores them is of one pass alone.
+    Value end = arith::MinUIOp::create(e.b, e.loc, last, e.addIndex(first, times(size, together)));
+    auto parts = scf::ForOp::create(e.b, e.loc, first, remade(end), times(size, summed), ValueRange());
+    e.b.setInsertionPointToStart(parts.getBody());
+    Value from = parts.getInductionVar();
+    finish(from, size, end, summed, [&] {
+      for (int64_t j = 0; j < together; j += summed)
+        e.ifThen(isEqual(from, e.addIndex(first, times(size, j))),
+                 [&] { storeSums(sums.slice(j * perTile, std::min(summed, together - j) * perTile)); });
+    });
   }
 
-  /// The loop's body of these tiles, with the sums [tile][stream][block][4] in place of its
-  /// contractions: the sums of all turns are added in order, for all tiles between two barriers.
-  void finish(ArrayRef<Value> at, ArrayRef<Value> exists, ValueRange sums) {
-    Type f32 = e.b.getF32Type();
-    int64_t count = at.size() * streams, bytes = turns * c.rows * kColumns * 4;
-    Value partial = besideScratch(e, 0, inWorkgroupMemory({count * turns, c.rows, kColumns}, f32));
-    for (int64_t j = 0; j < count; ++j)
-      for (int64_t n = 0; n < blocks; ++n)
-        for (int64_t i = 0; i < 4; ++i) {
-          // Activations are the mma's columns, and wgmma's rows.
-          Value pair = e.addIndex(e.mulIndex(inGroup, 2), i % 2);
-          Value row = e.addIndex(e.addIndex(firstRow, hasGroups ? group : pair), n * kRows);
-          Value column = e.addIndex(hasGroups ? pair : group, i / 2 * 8), own = sums[(j * blocks + n) * 4 + i];
-          auto store = [&] {
-            memref::StoreOp::create(e.b, e.loc, own, partial, ValueRange{e.addIndex(turn, j * turns), row, column});
-          };
-          if (c.rows % (groups * blocks * kRows))
-            e.ifThen(less(row, e.index(c.rows)), store);
-          else
-            store();
-        }
-    e.barrier();
-    auto guarded = [&](int64_t tile, function_ref<void()> body) {
-      if (tile)
-        e.ifThen(exists[tile], body);
-      else
-        body();
-    };
-    int64_t firstWave = 0;
-    auto nextWaves = [&] { return std::exchange(firstWave, (firstWave + wavesOfTile()) % e.workgroup.waves()); };
-    // A temporary stands where its sums of the first turn were.
-    auto addTurns = [&](int64_t j, TileLoop::Result result, Value out) {
-      e.firstWave = nextWaves();
-      e.forThreads(c.rows * kColumns / kLanes, [&](Value i) {
-        Value row = quotient(i, kColumns / kLanes), column = e.mulIndex(rem(i, kColumns / kLanes), kLanes);
-        Value sum = result.isZero ? Value() : e.loadRaw(out, {row, column}, kLanes);
-        for (int64_t w = 0; w < turns; ++w) {
-          Value own = e.loadRaw(partial, {e.index(j * turns + w), row, column}, kLanes);
-          sum = sum ? e.add(sum, own) : own;
-        }
-        e.storeRaw(sum, out, {row, column});
-      });
-      e.firstWave = 0;
-    };
-    SmallVector<IRMapping> mappings(at.size());
-    for (int64_t j = 0; j < count; ++j) {
-      int64_t tile = j / streams;
-      TileLoop::Result result = tiles.results[j % streams];
-      IRMapping &mapping = mappings[tile];
-      mapping.map(tiles.loop.getInductionVar(), at[tile]);
-      if (result.isTemporary) {
-        Value own = besideScratch(e, j * bytes, inWorkgroupMemory({c.rows, kColumns}, f32));
-        mapping.map(result.value, own);
-        if (turns > 1)
-          addTurns(j, result, own);
-        continue;
+  /// Where sums of all turns meet: [tile][stream][turn] of [row][column].
+  Value sumsOf(int64_t count) {
+    auto type = inWorkgroupMemory({count * streams * turns, c.rows, kColumns}, e.b.getF32Type());
+    return besideScratch(e, 0, type);
+  }
+
+  /// 1 where the halves of the columns of a pair of rows change places there, which is every other one: rows are half
+  /// of all banks apart, and half a warp stores 32 bytes of each of 4.
+  Value swaps(Value pairOfRows) { return isElementwise ? rem(pairOfRows, 2) : e.index(0); }
+
+  /// This turn's sums [tile][stream][block][4].
+  void storeSums(ValueRange sums) {
+    int64_t count = sums.size() / (4 * blocks), atOnce = hasGroups ? 2 : 1;
+    Value partial = sumsOf(count / streams);
+    // Activations are the mma's columns, and wgmma's rows.
+    Value pair = e.mulIndex(inGroup, 2), low = e.mulIndex(swaps(hasGroups ? quotient(group, 2) : inGroup), kHalf);
+    Value high = arith::SubIOp::create(e.b, e.loc, e.index(kHalf), low);
+    for (int64_t n = 0; n < blocks; ++n)
+      for (int64_t i = 0; i < 4; i += atOnce) {
+        Value row = e.addIndex(e.addIndex(firstRow, hasGroups ? group : e.addIndex(pair, i % 2)), n * kRows);
+        Value column = e.addIndex(hasGroups ? pair : group, i / 2 ? high : low);
+        auto store = [&] {
+          for (int64_t j = 0; j < count; ++j) {
+            SmallVector<Value> own(sums.slice((j * blocks + n) * 4 + i, atOnce));
+            Value both = vector::FromElementsOp::create(e.b, e.loc, VectorType::get({atOnce}, e.b.getF32Type()), own);
+            e.storeRaw(both, partial, {e.addIndex(turn, j * turns), row, column});
+          }
+        };
+        if (c.rows % (groups * blocks * kRows))
+          e.ifThen(less(row, e.index(c.rows)), store);
+        else
+          store();
       }
-      guarded(tile, [&] {
-        IRMapping local(mapping);
-        for (Operation &op : tiles.loop.getBody()->without_terminator())
-          if (isMemoryEffectFree(&op))
-            e.b.clone(op, local);
-        addTurns(j, result, local.lookupOrDefault(result.value));
-      });
-    }
-    bool hasMore = !tiles.loop.getBody()->getOps<linalg::GenericOp>().empty();
-    if (hasMore)
-      e.barrier();
-    for (int64_t tile = 0; hasMore && tile < static_cast<int64_t>(at.size()); ++tile)
-      guarded(tile, [&] {
+  }
+
+  /// The loop's body of the tiles from `from` to `end`, at most `count`, with the sums that `store` brings in place of
+  /// its contractions. By the time it runs again a worker has run all other bodies, and its code has to be fetched: so
+  /// it stands there once, in a loop over the tiles.
+  void finish(Value from, Value size, Value end, int64_t count, function_ref<void()> store) {
+    store();
+    e.barrier();
+    // A warp has 8 rows at once.
+    static_assert(kColumns / kLanes == 4);
+    Value partial = sumsOf(count), firstRow = e.addIndex(e.mulIndex(rem(wave, wavesOfTile), kRows), group);
+    auto rows = [&](Value tile, Value at) {
+      auto elements = [&](Value row) { finishElements(partial, tile, at, row); };
+      if (c.rows == wavesOfTile * kRows)
+        elements(firstRow);
+      else if (c.rows < wavesOfTile * kRows)
+        e.ifThen(less(firstRow, e.index(c.rows)), [&] { elements(firstRow); });
+      else
+        e.loop(firstRow, e.index(c.rows), wavesOfTile * kRows, {}, [&](Value row, ValueRange) {
+          elements(row);
+          return SmallVector<Value>();
+        });
+    };
+    e.loop(quotient(wave, wavesOfTile), remade(e.index(count)), waves / wavesOfTile, {}, [&](Value tile, ValueRange) {
+      // What all lanes do together LLVM does not unroll.
+      syncWarp(e);
+      Value at = e.addIndex(from, arith::MulIOp::create(e.b, e.loc, tile, size));
+      e.ifThen(less(at, end), [&] { rows(tile, at); });
+      return SmallVector<Value>();
+    });
+    e.barrier();
+    if (isElementwise)
+      return;
+    // Sums of all turns stand where those of the first one were.
+    int64_t bytes = turns * c.rows * kColumns * 4, firstWave = 0;
+    for (int64_t j = 0; j < count; ++j) {
+      IRMapping mapping;
+      Value at = e.addIndex(from, times(size, j));
+      mapping.map(tiles.loop.getInductionVar(), at);
+      for (auto [s, result] : llvm::enumerate(tiles.results))
+        if (result.isTemporary)
+          mapping.map(result.value, besideScratch(e, (j * streams + s) * bytes,
+                                                  inWorkgroupMemory({c.rows, kColumns}, e.b.getF32Type())));
+      auto generics = [&] {
         for (Operation &op : tiles.loop.getBody()->without_terminator())
           if (auto generic = dyn_cast<linalg::GenericOp>(op)) {
             // Of a tile one may need what another made.
             bool isLast = !isa_and_present<linalg::GenericOp>(op.getNextNode());
-            auto copy = cast<linalg::GenericOp>(e.b.clone(op, mappings[tile]));
+            auto copy = cast<linalg::GenericOp>(e.b.clone(op, mapping));
             if (isLast)
-              copy->setAttr(kFirstWave, e.b.getI64IntegerAttr(nextWaves()));
+              copy->setAttr(kFirstWave, e.b.getI64IntegerAttr(firstWave));
           } else if (isMemoryEffectFree(&op)) {
-            e.b.clone(op, mappings[tile]);
+            e.b.clone(op, mapping);
           }
-      });
+      };
+      if (j)
+        e.ifThen(less(at, end), generics);
+      else
+        generics();
+      firstWave = (firstWave + wavesOfTile) % waves;
+    }
     e.barrier();
   }
 
-  /// Warps that are busy with one tile.
-  int64_t wavesOfTile() { return llvm::divideCeil(c.rows * kColumns / kLanes, e.workgroup.lanes); }
+  /// The same of the elements of a row that one thread takes, of the tile that begins at column `at`: the sums of all
+  /// turns are added in order.
+  void finishElements(Value partial, Value tile, Value at, Value row) {
+    Value column = e.mulIndex(inGroup, kLanes), there = column;
+    if (isElementwise)
+      there = e.mulIndex(arith::XOrIOp::create(e.b, e.loc, inGroup, e.mulIndex(swaps(quotient(group, 2)), 2)), kLanes);
+    IRMapping local;
+    local.map(tiles.loop.getInductionVar(), at);
+    for (Operation &op : tiles.loop.getBody()->without_terminator())
+      if (isMemoryEffectFree(&op))
+        e.b.clone(op, local);
+    // What a buffer of the loop has at these elements.
+    llvm::DenseMap<Value, Value> values;
+    Value first = e.mulIndex(tile, streams * turns);
+    for (auto [s, result] : llvm::enumerate(tiles.results)) {
+      Value out = local.lookupOrDefault(result.value), begin = e.addIndex(first, s * turns);
+      Value sum = result.isZero ? Value() : e.loadRaw(out, {row, column}, kLanes);
+      for (int64_t w = 0; w < turns; ++w) {
+        Value own = e.loadRaw(partial, {e.addIndex(begin, w), row, there}, kLanes);
+        sum = sum ? e.add(sum, own) : own;
+      }
+      values[result.value] = sum;
+      if (!result.isTemporary)
+        e.storeRaw(sum, out, {row, column});
+      else if (!isElementwise)
+        e.storeRaw(sum, partial, {begin, row, column});
+    }
+    for (auto generic : tiles.loop.getBody()->getOps<linalg::GenericOp>()) {
+      if (!isElementwise)
+        break;
+      IRMapping arguments;
+      for (OpOperand &operand : generic->getOpOperands()) {
+        BlockArgument argument = generic.getMatchingBlockArgument(&operand);
+        Value own = local.lookupOrDefault(operand.get());
+        if (argument.use_empty())
+          continue;
+        if (Value known = values.lookup(operand.get()))
+          arguments.map(argument, known);
+        else
+          arguments.map(argument, isa<MemRefType>(own.getType()) ? e.loadRaw(own, {row, column}, kLanes)
+                                                                 : e.broadcast(own, kLanes));
+      }
+      SmallVector<Value> results = computeBody(e, generic, arguments, {row, column}, kLanes);
+      for (auto [out, result] : llvm::zip_equal(generic.getOutputs(), results)) {
+        values[out] = result;
+        if (!isTemporary(out, tiles.loop.getBody()))
+          e.storeRaw(result, local.lookupOrDefault(out), {row, column});
+      }
+    }
+  }
 };
 } // namespace
 

@@ -54,9 +54,9 @@
 // CHECK-NOT: cp.async.bulk
 // CHECK: wgmma.fence.sync.aligned;
 // Sums stand where chunks were.
-// CHECK-NOT: memref.store {{.*}}xf32, #gpu.address_space<workgroup>>
+// CHECK-NOT: vector.store {{.*}}xf32, #gpu.address_space<workgroup>>
 // CHECK: gpu.barrier
-// CHECK: memref.store {{.*}}xf32, #gpu.address_space<workgroup>>
+// CHECK: vector.store {{.*}}xf32, #gpu.address_space<workgroup>>
 // A lane's 8 bytes could be loaded, but not copied.
 // CHECK-LABEL: func.func private @loaded
 // CHECK-NOT: cp.async.bulk

@@ -76,10 +76,15 @@
 // CHECK-NOT: arith.addf
 // CHECK-NOT: fence.proxy
 // CHECK: mbarrier.arrive
-// Sums of two turns.
-// CHECK-COUNT-12: memref.store {{.*}} : memref<6x32x16xf32, #gpu.address_space<workgroup>>
-// CHECK-NOT: memref.store
-// CHECK: gpu.barrier
+// Sums of two turns, a lane's two adjacent columns at once. Behind them four warps take a tile.
+// CHECK-COUNT-6: vector.store {{.*}} {alignment = 8 : i64} : memref<6x32x16xf32, #gpu.address_space<workgroup>>, vector<2xf32>
+// CHECK-NEXT: gpu.barrier
+// CHECK: scf.for {{.*}} step %c2
+// CHECK-COUNT-2: vector.load {{.*}} {alignment = 16 : i64} : memref<6x32x16xf32, #gpu.address_space<workgroup>>, vector<4xf32>
+// CHECK: vector.store {{.*}} : memref<32x16xf32>, vector<4xf32>
+// CHECK-NEXT: }
+// CHECK-NEXT: }
+// CHECK-NEXT: gpu.barrier
 // The other contraction of the kernel is computed so, too: nothing is in row g + 8. Where the last chunk is not whole
 // steps are asked for one by one, and add to what the one before gave. Columns are as far apart then as it has steps, 256 bytes each.
 // CHECK-LABEL: func.func private @ragged
@@ -114,7 +119,7 @@
 // TWO-COUNT-16: arith.addf
 // TWO-NOT: arith.addf
 // TWO: mbarrier.arrive.shared::cta.b64
-// TWO-COUNT-24: memref.store {{.*}} : memref<6x64x16xf32, #gpu.address_space<workgroup>>
+// TWO-COUNT-12: vector.store {{.*}} : memref<6x64x16xf32, #gpu.address_space<workgroup>>, vector<2xf32>
 // TWO-LABEL: func.func private @dispatch
 
 // WARPS: fleet.row_groups = 2 : i64

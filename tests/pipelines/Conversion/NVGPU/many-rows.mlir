@@ -56,10 +56,12 @@
 // CHECK-COUNT-16: nvvm.mma.sync
 // CHECK-NOT: nvvm.mma.sync
 // The sums of 4 turns in order, of all tiles that there are between two barriers; what was zero is not read.
-// CHECK-COUNT-12: memref.store {{.*}} : memref<12x8x16xf32, #gpu.address_space<workgroup>>
+// CHECK-COUNT-12: vector.store {{.*}} : memref<12x8x16xf32, #gpu.address_space<workgroup>>
 // CHECK: gpu.barrier
 // CHECK-NOT: linalg.fill
-// CHECK-COUNT-12: vector.load {{.*}} : memref<12x8x16xf32, #gpu.address_space<workgroup>>, vector<4xf32>
+// CHECK: scf.for {{.*}} step %c8
+// CHECK-COUNT-4: vector.load {{.*}} : memref<12x8x16xf32, #gpu.address_space<workgroup>>, vector<4xf32>
+// CHECK-NOT: vector.load
 // CHECK: gpu.barrier
 // CHECK-LABEL: func.func private @two
 // A warp has two blocks of rows, the last one's end with the rows; the depth ends within a chunk, of whose 8 loads
@@ -74,7 +76,7 @@
 // CHECK: mbarrier.arrive.shared::cta.b64
 // CHECK: mbarrier.try_wait.parity.shared::cta.b64
 // Of three tiles two sums each, to which is added what was there.
-// CHECK: memref.store {{.*}} : memref<24x24x16xf32, #gpu.address_space<workgroup>>
+// CHECK: vector.store {{.*}} : memref<24x24x16xf32, #gpu.address_space<workgroup>>
 // CHECK: gpu.barrier
 // CHECK: vector.load {{.*}} : memref<24x16xf32>, vector<4xf32>
 // CHECK-COUNT-4: vector.load {{.*}} : memref<24x24x16xf32, #gpu.address_space<workgroup>>, vector<4xf32>
