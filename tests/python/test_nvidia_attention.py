@@ -12,13 +12,14 @@ from shared import Shared
 from fleet_mlir import ir
 
 SCALE = 0.0883883
+EPS = 1e-3
 MODULE = """
 gpu.module @fleet attributes {{fleet.threads = 256 : i64, fleet.lanes = 32 : i64}} {{
   func.func @part(%q: {q}, %k: {k}, %v: {k}, %slots: {rows}, %positions: {rows}, %keys: {cache}, %values: {cache},
-                  %out: {out}, %part: index, %rows: index) {{
+                  %out: {out}, {angles}%part: index, %rows: index) {{
     fleet.attention_partial part %part {names_rows}ins(%q, %k, %v, %slots, %positions, %keys, %values
-        : {q}, {k}, {k}, {rows}, {rows}, {cache}, {cache}) outs(%out : {out})
-        {{{dealt}parts = {parts} : i64, {row_groups}scale = {scale} : f64}}
+        : {q}, {k}, {k}, {rows}, {rows}, {cache}, {cache}) {rotates}outs(%out : {out})
+        {{{dealt}{eps}parts = {parts} : i64, {row_groups}scale = {scale} : f64}}
     return
   }}
 }}
@@ -29,10 +30,13 @@ class Case:
     """One step of attention of a key/value head: queries `rows x heads x size`, caches of `slots x context` positions.
 
     Rows of one slot stand at consecutive positions; what no row has written in a cache is NaN.
-    Row t is of row group t mod ``row_groups``, each of which is a tile of each part.
+    Row t is of row group t mod ``row_groups``, each of which is a tile of each part. With ``rotated`` queries and keys
+    come before their rotation, with ``normed`` before their norm as well.
     """
 
-    def __init__(self, rows, heads, size, context, parts, slots, *, wide, dealt, row_groups=1):
+    def __init__(
+        self, rows, heads, size, context, parts, slots, *, wide, dealt, row_groups=1, rotated=False, normed=False
+    ):
         random = np.random.default_rng(rows + heads + size)
         self.rows, self.heads, self.size, self.context, self.parts, self.dealt = (
             rows,
@@ -53,6 +57,13 @@ class Case:
         new = [random.standard_normal((rows, n, size)).astype(np.float32) for n in (heads, 1, 1)]
         self.new = new if wide else [from_bf16(to_bf16(x)) for x in new]
         self.stored = [x if wide else to_bf16(x) for x in self.new]
+        self.weights = [to_bf16(random.uniform(0.5, 2, size)) for _ in range(2 * normed)]
+        angles = random.uniform(-3, 3, (rows, size))
+        self.angles = [np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)] if rotated else []
+        for i in range(2 * rotated):
+            self.new[i] = self.rotated(self.new[i], i)
+        if rotated and not wide:
+            self.new[0] = from_bf16(to_bf16(self.new[0]))
         self.caches = [np.full((slots, 1, context, size), 0x7FC0, np.uint16) for _ in range(2)]
         for slot in range(slots):
             here = self.positions[self.slots == slot]
@@ -65,6 +76,7 @@ class Case:
                 if slot >= 0:
                     cache[slot, 0, position] = to_bf16(x[row, 0])
         element = "f32" if wide else "bf16"
+        angle, weight = f"memref<{rows}x{size}xf32>", f"memref<{size}xbf16>"
         self.text = MODULE.format(
             q=f"memref<{rows}x{heads}x{size}x{element}>",
             k=f"memref<{rows}x1x{size}x{element}>",
@@ -76,7 +88,20 @@ class Case:
             names_rows="rows %rows " if row_groups > 1 else "",
             row_groups=f"row_groups = {row_groups} : i64, " if row_groups > 1 else "",
             scale=SCALE,
+            angles=f"%cos: {angle}, %sin: {angle}, " * rotated + f"%wq: {weight}, %wk: {weight}, " * normed,
+            rotates=f"rotate(%cos, %sin : {angle}, {angle}) " * rotated
+            + f"norm(%wq, %wk : {weight}, {weight}) " * normed,
+            eps=f"eps = {EPS} : f64, " * normed,
         )
+
+    def rotated(self, x, which) -> np.ndarray:
+        """Rows of heads (of queries or keys: 0 or 1) as they are attended to."""
+        x = x.astype(np.float64)
+        if self.weights:
+            x = x / np.sqrt((x * x).mean(-1, keepdims=True) + EPS) * from_bf16(self.weights[which])
+        low, high = np.split(x, 2, axis=-1)
+        cos, sin = (angle[:, None].astype(np.float64) for angle in self.angles)
+        return (x * cos + np.concatenate([-high, low], axis=-1) * sin).astype(np.float32)
 
     def run(self, change=lambda text: text, lowering="fleet-nvgpu-lower-attention") -> np.ndarray:
         """The parts `parts x rows x heads x (size + 4)` f32 of the kernel, whose text `change` may damage."""
@@ -94,7 +119,8 @@ class Case:
                 for row_group in range(self.row_groups):
                     others = np.arange(self.rows) % self.row_groups != row_group
                     before = out[:, others].copy()
-                    workgroup = Workgroup(function, [*self.stored, *rows, *self.caches, out, part, row_group])
+                    buffers = [*self.stored, *rows, *self.caches, out, *self.angles, *self.weights]
+                    workgroup = Workgroup(function, [*buffers, part, row_group])
                     assert not workgroup.shared.barriers, "expected no mbarrier behind a body, found one"
                     np.testing.assert_array_equal(out[:, others], before)
                 parts.append(out[0])
@@ -187,6 +213,39 @@ def test_rows_are_dealt(shape, row_groups):
     check(Case(*shape, wide=True, dealt=16, row_groups=row_groups))
 
 
+ROTATED = {"wide": True, "dealt": 16, "rotated": True}
+NARROW = {**ROTATED, "wide": False}
+
+
+def check_rotated(case, **how):
+    """As check(), but that a key next to the middle of two numbers may be rounded to the other one."""
+    parts = case.run(**how)
+    for cache, expected in zip(case.caches, case.expected, strict=True):
+        assert (cache != expected).mean() < 1e-4
+        assert np.array_equal(np.isnan(from_bf16(cache)), np.isnan(from_bf16(expected)))
+        np.testing.assert_allclose(from_bf16(cache), from_bf16(expected), rtol=2**-7)
+    case.expected = case.caches
+    assert case.error(parts) < (3e-5 if case.stored[0].dtype == np.float32 else 2e-3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "how"),
+    [
+        pytest.param(
+            (18, 4, 128, 96, 2, 18), {**ROTATED, "row_groups": 2, "normed": True}, id="a second row of a warp"
+        ),
+        pytest.param((34, 4, 64, 96, 2, 40), {**NARROW, "normed": True}, id="all rows, bf16, 64 elements"),
+        pytest.param((21, 8, 64, 96, 2, 5), {**ROTATED, "row_groups": 4}, id="rows of one request, 8 heads, no norm"),
+        pytest.param(
+            (18, 4, 128, 64, 2, 5), {**ROTATED, "row_groups": 4, "normed": True}, id="of one request, 4 heads"
+        ),
+        pytest.param((34, 3, 128, 64, 2, 5), {**NARROW, "row_groups": 4, "normed": True}, id="of one request, 3 heads"),
+    ],
+)
+def test_rows_are_normed_and_rotated(shape, how):
+    check_rotated(Case(*shape, **how))
+
+
 @pytest.mark.parametrize(("rows", "slots"), [(18, 20), (21, 5)])
 def test_rows_are_dealt_without_mma(rows, slots):
     """What no mma takes, as heads of other sizes."""
@@ -276,6 +335,31 @@ def changed(right, wrong):
 )
 def test_a_damaged_kernel_with_copies_is_noticed(damage):
     assert is_noticed(Case(18, 4, 128, 150, 2, 18, wide=True, dealt=16), damage)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        pytest.param(
+            r"(vector.load %arg[89]\[)%\w+(, .*vector<8xf32>)", r"\1%c0\2", id="queries by another row's angles"
+        ),
+        pytest.param(r"(vector.load %arg[89]\[)%\w+(, .*vector<4xf32>)", r"\1%c0\2", id="keys by another row's angles"),
+        pytest.param(r"vector.load %arg10\[", "vector.load %arg11[", id="queries by the weights of keys"),
+        pytest.param(r"vector.load %arg11\[", "vector.load %arg10[", id="keys by the weights of queries"),
+        pytest.param(r"arith.constant 1.280000e\+02", "arith.constant 64.0", id="another mean"),
+        pytest.param(r"arith.negf (%\w+)", r"arith.addf \1, \1", id="keys the other way"),
+        pytest.param("arith.ori", "arith.andi", id="no keys of other groups"),
+    ],
+)
+def test_a_damaged_rotation_is_noticed(right, wrong):
+    def change(text):
+        damaged = re.sub(right, wrong, text)
+        assert damaged != text, "nothing to damage"
+        return damaged
+
+    case = Case(18, 4, 128, 64, 2, 5, **ROTATED, normed=True, row_groups=4)
+    with np.errstate(all="ignore"), pytest.raises(AssertionError, match="^(?!nothing)"):
+        check_rotated(case, change=change)
 
 
 def test_a_first_round_waits_for_all_rows_of_its_request():

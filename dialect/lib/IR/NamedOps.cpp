@@ -148,6 +148,18 @@ LogicalResult AttentionPartialOp::verify() {
   if (static_cast<bool>(getRowGroup()) != namesRows)
     return emitOpError(namesRows ? "expected a tile that names its row group, found none"
                                  : "expected no row group where rows are not dealt, or of no tile, found one");
+  size_t angles = getAngles().size(), weights = getWeights().size();
+  if (angles != 0 && angles != 2)
+    return emitOpError("expected cosines and sines to rotate by, found ") << angles << " of them";
+  if (weights != 0 && (weights != 2 || !angles || !getEps()))
+    return emitOpError("expected weights of queries and of keys, eps and angles to norm and rotate, found ")
+           << weights << " weights, " << (getEps() ? "" : "no ") << "eps and " << angles << " angles";
+  for (Value angle : getAngles())
+    if (failed(verifyShape(*this, "angles", angle, {q[0], q[2]})))
+      return failure();
+  for (Value weight : getWeights())
+    if (failed(verifyShape(*this, "weight", weight, {q[2]})))
+      return failure();
   int64_t tiles = getPart() ? 1 : k[1] * getParts();
   if (!cast<ShapedType>(getOutputs()[0].getType()).getElementType().isF32())
     return emitOpError("expected an output of f32, found ") << getOutputs()[0].getType();
@@ -238,7 +250,13 @@ void RmsNormOp::getEffects(Effects &effects) { addEffects(*this, effects); }
 void LayerNormOp::getEffects(Effects &effects) { addEffects(*this, effects); }
 void RopeOp::getEffects(Effects &effects) { addEffects(*this, effects); }
 void AttentionOp::getEffects(Effects &effects) { addEffects(*this, effects, /*firstUpdated=*/5); }
-void AttentionPartialOp::getEffects(Effects &effects) { addEffects(*this, effects, /*firstUpdated=*/5); }
+void AttentionPartialOp::getEffects(Effects &effects) {
+  addEffects(*this, effects, /*firstUpdated=*/5);
+  for (MutableOperandRange range : {getAnglesMutable(), getWeightsMutable()})
+    for (OpOperand &operand : range)
+      if (isa<MemRefType>(operand.get().getType()))
+        effects.emplace_back(MemoryEffects::Read::get(), &operand);
+}
 void AttentionMergeOp::getEffects(Effects &effects) { addEffects(*this, effects); }
 void ArgmaxOp::getEffects(Effects &effects) { addEffects(*this, effects); }
 void ArgmaxPartialOp::getEffects(Effects &effects) { addEffects(*this, effects); }
@@ -419,8 +437,9 @@ static FailureOr<TilingResult> tile(AttentionPartialOp op, OpBuilder &b, ArrayRe
   SmallVector<Type> types;
   if (isa<RankedTensorType>(out.getType()))
     types.push_back(out.getType());
-  auto tiled = AttentionPartialOp::create(b, loc, types, inputs, place.part, place.rowGroup, out, op.getScaleAttr(),
-                                          op.getPartsAttr(), op.getDealtAttr(), op.getRowGroupsAttr());
+  auto tiled = AttentionPartialOp::create(b, loc, types, inputs, place.part, place.rowGroup, op.getAngles(),
+                                          op.getWeights(), out, op.getScaleAttr(), op.getPartsAttr(),
+                                          op.getDealtAttr(), op.getRowGroupsAttr(), op.getEpsAttr());
   return TilingResult{{tiled}, SmallVector<Value>(tiled->getResults()), slices};
 }
 

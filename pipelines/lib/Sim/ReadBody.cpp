@@ -338,6 +338,9 @@ LogicalResult Follower::follow(Operation *op) {
     followAttention(attention.getInputs(), attention.getOutputs()[0], *part, attention.getParts(),
                     attention.getDealt().value_or(0), *rowGroup,
                     attention.getRowGroup() ? attention.getRowGroups() : 1);
+    for (ValueRange read : {ValueRange(attention.getAngles()), ValueRange(attention.getWeights())})
+      for (Value value : read)
+        access(value, false);
     return success();
   }
   if (auto gather = dyn_cast<GatherOp>(op)) {

@@ -59,6 +59,50 @@ int64_t chooseParts(TargetAttr target, int64_t workers, int64_t heads, int64_t r
   return parts;
 }
 
+/// What gives a head of queries or keys its angle: of which value, and the weight and eps of the norm before it, if
+/// there is one.
+struct Rotation {
+  Value source, cosines, sines, weight;
+  FloatAttr eps;
+
+  /// Without a source if not all elements of `value` are rotated, or if it is rounded between norm and rotation.
+  explicit Rotation(Value value) {
+    auto sizeOf = [](Value value) { return cast<ShapedType>(value.getType()).getShape().back(); };
+    auto rope = value.getDefiningOp<RopeOp>();
+    if (!rope || sizeOf(rope.getInputs()[1]) != sizeOf(value))
+      return;
+    Value from = rope.getInputs()[0];
+    cosines = rope.getInputs()[1], sines = rope.getInputs()[2];
+    if (auto norm = from.getDefiningOp<RmsNormOp>(); norm && getElementTypeOrSelf(from).isF32())
+      from = norm.getInputs()[0], weight = norm.getInputs()[1], eps = norm.getEpsAttr();
+    if (from.getType() == value.getType())
+      source = from;
+  }
+};
+
+/// What attention over parts takes in place of rotated queries and keys, where it rotates them itself.
+struct Unrotated {
+  SmallVector<Value> inputs, angles, weights;
+  FloatAttr eps;
+
+  Unrotated(TargetAttr target, AttentionOp op) : inputs(op.getInputs()) {
+    auto shape = cast<ShapedType>(inputs[0].getType());
+    int64_t heads = cast<ShapedType>(inputs[1].getType()).getDimSize(1);
+    if (target.getBackend() != Backend::NVVM || target.getChiplets() != 1 ||
+        !nv::rotatesHeads(shape.getDimSize(0), shape.getDimSize(1) / heads, shape.getDimSize(2)) ||
+        !getElementTypeOrSelf(inputs[5]).isBF16() || !getElementTypeOrSelf(inputs[6]).isBF16())
+      return;
+    Rotation q(inputs[0]), k(inputs[1]);
+    if (!q.source || !k.source || q.cosines != k.cosines || q.sines != k.sines || q.eps != k.eps)
+      return;
+    inputs[0] = q.source, inputs[1] = k.source;
+    angles = {q.cosines, q.sines};
+    if (q.weight)
+      weights = {q.weight, k.weight};
+    eps = q.eps;
+  }
+};
+
 struct SplitAttention : impl::SplitAttentionBase<SplitAttention> {
   void runOnOperation() override {
     TargetAttr target = requireTarget(getOperation());
@@ -92,8 +136,10 @@ struct SplitAttention : impl::SplitAttentionBase<SplitAttention> {
       // ahead.)
       bool isDealt = target.getBackend() == Backend::NVVM && result.getDimSize(0) >= kManyRows;
       IntegerAttr dealt = isDealt ? b.getI64IntegerAttr(nv::kPositions) : IntegerAttr();
-      auto partial = AttentionPartialOp::create(b, loc, TypeRange(type), op.getInputs(), Value(), Value(), empty,
-                                                op.getScaleAttr(), count, dealt, b.getI64IntegerAttr(rowGroups));
+      Unrotated from(target, op);
+      auto partial =
+          AttentionPartialOp::create(b, loc, TypeRange(type), from.inputs, Value(), Value(), from.angles, from.weights,
+                                     empty, op.getScaleAttr(), count, dealt, b.getI64IntegerAttr(rowGroups), from.eps);
       auto merge = AttentionMergeOp::create(b, loc, TypeRange(result), partial->getResults(), op.getOutputs(), count);
       op->replaceAllUsesWith(merge);
       op.erase();

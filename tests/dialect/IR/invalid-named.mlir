@@ -409,6 +409,54 @@ func.func @partial_v_cache(%q: memref<1x4x8xf32>, %k: memref<1x2x8xf32>, %v: mem
 
 // -----
 
+func.func @partial_one_angle(%q: memref<2x4x8xf32>, %k: memref<2x2x8xf32>, %i: memref<2xi32>, %c: memref<2x2x16x8xf32>, %a: memref<2x8xf32>, %w: memref<8xf32>, %o: memref<8x2x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected cosines and sines to rotate by, found 1 of them}}
+  fleet.attention_partial ins(%q, %k, %k, %i, %i, %c, %c : memref<2x4x8xf32>, memref<2x2x8xf32>, memref<2x2x8xf32>, memref<2xi32>, memref<2xi32>, memref<2x2x16x8xf32>, memref<2x2x16x8xf32>) rotate(%a : memref<2x8xf32>) outs(%o : memref<8x2x2x12xf32>) {parts = 4 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_one_weight(%q: memref<2x4x8xf32>, %k: memref<2x2x8xf32>, %i: memref<2xi32>, %c: memref<2x2x16x8xf32>, %a: memref<2x8xf32>, %w: memref<8xf32>, %o: memref<8x2x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected weights of queries and of keys, eps and angles to norm and rotate, found 1 weights, eps and 2 angles}}
+  fleet.attention_partial ins(%q, %k, %k, %i, %i, %c, %c : memref<2x4x8xf32>, memref<2x2x8xf32>, memref<2x2x8xf32>, memref<2xi32>, memref<2xi32>, memref<2x2x16x8xf32>, memref<2x2x16x8xf32>) rotate(%a, %a : memref<2x8xf32>, memref<2x8xf32>) norm(%w : memref<8xf32>) outs(%o : memref<8x2x2x12xf32>) {eps = 1.0e-6 : f64, parts = 4 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_no_eps(%q: memref<2x4x8xf32>, %k: memref<2x2x8xf32>, %i: memref<2xi32>, %c: memref<2x2x16x8xf32>, %a: memref<2x8xf32>, %w: memref<8xf32>, %o: memref<8x2x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected weights of queries and of keys, eps and angles to norm and rotate, found 2 weights, no eps and 2 angles}}
+  fleet.attention_partial ins(%q, %k, %k, %i, %i, %c, %c : memref<2x4x8xf32>, memref<2x2x8xf32>, memref<2x2x8xf32>, memref<2xi32>, memref<2xi32>, memref<2x2x16x8xf32>, memref<2x2x16x8xf32>) rotate(%a, %a : memref<2x8xf32>, memref<2x8xf32>) norm(%w, %w : memref<8xf32>, memref<8xf32>) outs(%o : memref<8x2x2x12xf32>) {parts = 4 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_norm_alone(%q: memref<2x4x8xf32>, %k: memref<2x2x8xf32>, %i: memref<2xi32>, %c: memref<2x2x16x8xf32>, %a: memref<2x8xf32>, %w: memref<8xf32>, %o: memref<8x2x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected weights of queries and of keys, eps and angles to norm and rotate, found 2 weights, eps and 0 angles}}
+  fleet.attention_partial ins(%q, %k, %k, %i, %i, %c, %c : memref<2x4x8xf32>, memref<2x2x8xf32>, memref<2x2x8xf32>, memref<2xi32>, memref<2xi32>, memref<2x2x16x8xf32>, memref<2x2x16x8xf32>) norm(%w, %w : memref<8xf32>, memref<8xf32>) outs(%o : memref<8x2x2x12xf32>) {eps = 1.0e-6 : f64, parts = 4 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_angles(%q: memref<2x4x8xf32>, %k: memref<2x2x8xf32>, %i: memref<2xi32>, %c: memref<2x2x16x8xf32>, %a: memref<2x4xf32>, %w: memref<8xf32>, %o: memref<8x2x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected angles of shape [2, 8], found 'memref<2x4xf32>'}}
+  fleet.attention_partial ins(%q, %k, %k, %i, %i, %c, %c : memref<2x4x8xf32>, memref<2x2x8xf32>, memref<2x2x8xf32>, memref<2xi32>, memref<2xi32>, memref<2x2x16x8xf32>, memref<2x2x16x8xf32>) rotate(%a, %a : memref<2x4xf32>, memref<2x4xf32>) outs(%o : memref<8x2x2x12xf32>) {parts = 4 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
+func.func @partial_weight(%q: memref<2x4x8xf32>, %k: memref<2x2x8xf32>, %i: memref<2xi32>, %c: memref<2x2x16x8xf32>, %a: memref<2x8xf32>, %w: memref<4xf32>, %o: memref<8x2x2x12xf32>) {
+  // expected-error @+1 {{'fleet.attention_partial' op expected weight of shape [8], found 'memref<4xf32>'}}
+  fleet.attention_partial ins(%q, %k, %k, %i, %i, %c, %c : memref<2x4x8xf32>, memref<2x2x8xf32>, memref<2x2x8xf32>, memref<2xi32>, memref<2xi32>, memref<2x2x16x8xf32>, memref<2x2x16x8xf32>) rotate(%a, %a : memref<2x8xf32>, memref<2x8xf32>) norm(%w, %w : memref<4xf32>, memref<4xf32>) outs(%o : memref<8x2x2x12xf32>) {eps = 1.0e-6 : f64, parts = 4 : i64, scale = 1.0 : f64}
+  return
+}
+
+// -----
+
 func.func @partial_no_parts(%q: memref<1x4x8xf32>, %k: memref<1x2x8xf32>, %v: memref<1x2x8xf32>, %s: memref<1xi32>, %p: memref<1xi32>, %c: memref<1x2x16x8xf32>, %d: memref<1x2x16x8xf32>, %o: memref<8x1x2x12xf32>) {
   // expected-error @+1 {{'fleet.attention_partial' op expected at least 1 part, found 0}}
   fleet.attention_partial ins(%q, %k, %v, %s, %p, %c, %d : memref<1x4x8xf32>, memref<1x2x8xf32>, memref<1x2x8xf32>, memref<1xi32>, memref<1xi32>, memref<1x2x16x8xf32>, memref<1x2x16x8xf32>) outs(%o : memref<8x1x2x12xf32>) {parts = 0 : i64, scale = 1.0 : f64}

@@ -6,7 +6,7 @@
 // One core of a CPU walks all queues, so that nothing is split.
 // RUN: fleet-opt %s --fleet-set-target=target=cpu --fleet-split-attention | FileCheck %s --check-prefix=CPU
 // CPU-NOT: fleet.attention_
-// CPU-COUNT-15: fleet.attention ins(
+// CPU-COUNT-22: fleet.attention ins(
 // CPU-NOT: fleet.attention
 
 // RUN: not fleet-opt %s --fleet-split-attention 2>&1 | FileCheck %s --check-prefix=NONE
@@ -149,4 +149,82 @@ func.func @rows_64_heads_32(%q: tensor<64x128x128xf32>, %k: tensor<64x32x128xf32
 func.func @rows_64_heads_2(%q: tensor<64x8x128xf32>, %k: tensor<64x2x128xf32>, %i: tensor<64xi32>, %c: memref<64x2x1152x128xbf16>) -> tensor<64x8x128xf32> {
   %0 = fleet.attention ins(%q, %k, %k, %i, %i, %c, %c : tensor<64x8x128xf32>, tensor<64x2x128xf32>, tensor<64x2x128xf32>, tensor<64xi32>, tensor<64xi32>, memref<64x2x1152x128xbf16>, memref<64x2x1152x128xbf16>) outs(%q : tensor<64x8x128xf32>) {scale = 0.25 : f64} -> tensor<64x8x128xf32>
   return %0 : tensor<64x8x128xf32>
+}
+
+// With more than 16 rows attention of NVIDIA GPUs norms and rotates its rows' queries and keys itself: no task has to do so before.
+// CHECK-LABEL: func @rotated_32
+// CHECK-SAME: %[[Q:[^:]*]]: {{[^,]*}}, %[[K:[^:]*]]: {{[^,]*}}, %{{.*}}, %{{.*}}, %[[COS:[^:]*]]: {{[^,]*}}, %[[SIN:[^:]*]]: {{[^,]*}}, %[[WQ:[^:]*]]: {{[^,]*}}, %[[WK:[^:]*]]: {{[^,]*}}, %{{[^:]*}}: tensor<{{[0-9]*}}xi32>
+// GFX950: fleet.attention_partial ins(%{{[0-9]+}}, %{{[0-9]+}}, {{.*}}) outs(
+// SM90: fleet.attention_partial ins(%[[Q]], %[[K]], %[[K]], {{.*}}) rotate(%[[COS]], %[[SIN]] : tensor<32x128xf32>, tensor<32x128xf32>) norm(%[[WQ]], %[[WK]] : tensor<128xbf16>, tensor<128xbf16>) outs({{.*}}) {dealt = 16 : i64, eps = 9.9999999999999995E-7 : f64, parts = 4 : i64, row_groups = 4 : i64,
+func.func @rotated_32(%q: tensor<32x32x128xf32>, %k: tensor<32x8x128xf32>, %qm: tensor<32x32x128xf32>, %km: tensor<32x8x128xf32>, %cos: tensor<32x128xf32>, %sin: tensor<32x128xf32>, %wq: tensor<128xbf16>, %wk: tensor<128xbf16>, %i: tensor<32xi32>, %c: memref<32x8x1152x128xbf16>) -> tensor<32x32x128xf32> {
+  %0 = fleet.rms_norm ins(%q, %wq : tensor<32x32x128xf32>, tensor<128xbf16>) outs(%qm : tensor<32x32x128xf32>) {eps = 1.0e-6 : f64} -> tensor<32x32x128xf32>
+  %1 = fleet.rms_norm ins(%k, %wk : tensor<32x8x128xf32>, tensor<128xbf16>) outs(%km : tensor<32x8x128xf32>) {eps = 1.0e-6 : f64} -> tensor<32x8x128xf32>
+  %2 = fleet.rope ins(%0, %cos, %sin : tensor<32x32x128xf32>, tensor<32x128xf32>, tensor<32x128xf32>) outs(%q : tensor<32x32x128xf32>) -> tensor<32x32x128xf32>
+  %3 = fleet.rope ins(%1, %cos, %sin : tensor<32x8x128xf32>, tensor<32x128xf32>, tensor<32x128xf32>) outs(%k : tensor<32x8x128xf32>) -> tensor<32x8x128xf32>
+  %4 = fleet.attention ins(%2, %3, %k, %i, %i, %c, %c : tensor<32x32x128xf32>, tensor<32x8x128xf32>, tensor<32x8x128xf32>, tensor<32xi32>, tensor<32xi32>, memref<32x8x1152x128xbf16>, memref<32x8x1152x128xbf16>) outs(%q : tensor<32x32x128xf32>) {scale = 0.25 : f64} -> tensor<32x32x128xf32>
+  return %4 : tensor<32x32x128xf32>
+}
+// In bf16 they are rounded behind the rotation alone, as before.
+// CHECK-LABEL: func @rotated_64
+// CHECK-SAME: %[[Q:[^:]*]]: {{[^,]*}}, %[[K:[^:]*]]: {{[^,]*}}, %{{.*}}, %{{.*}}, %[[COS:[^:]*]]: {{[^,]*}}, %[[SIN:[^:]*]]: {{[^,]*}}, %[[WQ:[^:]*]]: {{[^,]*}}, %[[WK:[^:]*]]: {{[^,]*}}, %{{[^:]*}}: tensor<{{[0-9]*}}xi32>
+// GFX950: fleet.attention_partial ins(%{{[0-9]+}}, %{{[0-9]+}}, {{.*}}) outs(
+// SM90: fleet.attention_partial ins(%[[Q]], %[[K]], %[[K]], {{.*}}) rotate(%[[COS]], %[[SIN]] : tensor<64x128xf32>, tensor<64x128xf32>) norm(%[[WQ]], %[[WK]] :
+func.func @rotated_64(%q: tensor<64x32x128xbf16>, %k: tensor<64x8x128xbf16>, %qm: tensor<64x32x128xf32>, %km: tensor<64x8x128xf32>, %cos: tensor<64x128xf32>, %sin: tensor<64x128xf32>, %wq: tensor<128xbf16>, %wk: tensor<128xbf16>, %i: tensor<64xi32>, %c: memref<64x8x1152x128xbf16>) -> tensor<64x32x128xbf16> {
+  %0 = fleet.rms_norm ins(%q, %wq : tensor<64x32x128xbf16>, tensor<128xbf16>) outs(%qm : tensor<64x32x128xf32>) {eps = 1.0e-6 : f64} -> tensor<64x32x128xf32>
+  %1 = fleet.rms_norm ins(%k, %wk : tensor<64x8x128xbf16>, tensor<128xbf16>) outs(%km : tensor<64x8x128xf32>) {eps = 1.0e-6 : f64} -> tensor<64x8x128xf32>
+  %2 = fleet.rope ins(%0, %cos, %sin : tensor<64x32x128xf32>, tensor<64x128xf32>, tensor<64x128xf32>) outs(%q : tensor<64x32x128xbf16>) -> tensor<64x32x128xbf16>
+  %3 = fleet.rope ins(%1, %cos, %sin : tensor<64x8x128xf32>, tensor<64x128xf32>, tensor<64x128xf32>) outs(%k : tensor<64x8x128xbf16>) -> tensor<64x8x128xbf16>
+  %4 = fleet.attention ins(%2, %3, %k, %i, %i, %c, %c : tensor<64x32x128xbf16>, tensor<64x8x128xbf16>, tensor<64x8x128xbf16>, tensor<64xi32>, tensor<64xi32>, memref<64x8x1152x128xbf16>, memref<64x8x1152x128xbf16>) outs(%q : tensor<64x32x128xbf16>) {scale = 0.25 : f64} -> tensor<64x32x128xbf16>
+  return %4 : tensor<64x32x128xbf16>
+}
+// CHECK-LABEL: func @rotated_without_norm
+// CHECK-SAME: %[[Q:[^:]*]]: {{[^,]*}}, %[[K:[^:]*]]: {{[^,]*}}, %{{.*}}, %{{.*}}, %[[COS:[^:]*]]: {{[^,]*}}, %[[SIN:[^:]*]]: {{[^,]*}}, %[[WQ:[^:]*]]: {{[^,]*}}, %[[WK:[^:]*]]: {{[^,]*}}, %{{[^:]*}}: tensor<{{[0-9]*}}xi32>
+// GFX950: fleet.attention_partial ins(%{{[0-9]+}}, %{{[0-9]+}}, {{.*}}) outs(
+// SM90: fleet.attention_partial ins(%[[Q]], %[[K]], %[[K]], {{.*}}) rotate(%[[COS]], %[[SIN]] : tensor<32x128xf32>, tensor<32x128xf32>) outs({{.*}}) {dealt = 16 : i64, parts
+func.func @rotated_without_norm(%q: tensor<32x32x128xf32>, %k: tensor<32x8x128xf32>, %qm: tensor<32x32x128xf32>, %km: tensor<32x8x128xf32>, %cos: tensor<32x128xf32>, %sin: tensor<32x128xf32>, %wq: tensor<128xbf16>, %wk: tensor<128xbf16>, %i: tensor<32xi32>, %c: memref<32x8x1152x128xbf16>) -> tensor<32x32x128xf32> {
+  %2 = fleet.rope ins(%q, %cos, %sin : tensor<32x32x128xf32>, tensor<32x128xf32>, tensor<32x128xf32>) outs(%q : tensor<32x32x128xf32>) -> tensor<32x32x128xf32>
+  %3 = fleet.rope ins(%k, %cos, %sin : tensor<32x8x128xf32>, tensor<32x128xf32>, tensor<32x128xf32>) outs(%k : tensor<32x8x128xf32>) -> tensor<32x8x128xf32>
+  %4 = fleet.attention ins(%2, %3, %k, %i, %i, %c, %c : tensor<32x32x128xf32>, tensor<32x8x128xf32>, tensor<32x8x128xf32>, tensor<32xi32>, tensor<32xi32>, memref<32x8x1152x128xbf16>, memref<32x8x1152x128xbf16>) outs(%q : tensor<32x32x128xf32>) {scale = 0.25 : f64} -> tensor<32x32x128xf32>
+  return %4 : tensor<32x32x128xf32>
+}
+// Fewer rows, heads that no warp has as a whole, keys with other angles, and norms that are rounded, stay as they are.
+// CHECK-LABEL: func @rotated_16
+// CHECK: fleet.attention_partial ins(%{{[0-9]+}}, %{{[0-9]+}}, {{.*}}) outs(
+func.func @rotated_16(%q: tensor<16x32x128xf32>, %k: tensor<16x8x128xf32>, %qm: tensor<16x32x128xf32>, %km: tensor<16x8x128xf32>, %cos: tensor<16x128xf32>, %sin: tensor<16x128xf32>, %wq: tensor<128xbf16>, %wk: tensor<128xbf16>, %i: tensor<16xi32>, %c: memref<16x8x1152x128xbf16>) -> tensor<16x32x128xf32> {
+  %0 = fleet.rms_norm ins(%q, %wq : tensor<16x32x128xf32>, tensor<128xbf16>) outs(%qm : tensor<16x32x128xf32>) {eps = 1.0e-6 : f64} -> tensor<16x32x128xf32>
+  %1 = fleet.rms_norm ins(%k, %wk : tensor<16x8x128xf32>, tensor<128xbf16>) outs(%km : tensor<16x8x128xf32>) {eps = 1.0e-6 : f64} -> tensor<16x8x128xf32>
+  %2 = fleet.rope ins(%0, %cos, %sin : tensor<16x32x128xf32>, tensor<16x128xf32>, tensor<16x128xf32>) outs(%q : tensor<16x32x128xf32>) -> tensor<16x32x128xf32>
+  %3 = fleet.rope ins(%1, %cos, %sin : tensor<16x8x128xf32>, tensor<16x128xf32>, tensor<16x128xf32>) outs(%k : tensor<16x8x128xf32>) -> tensor<16x8x128xf32>
+  %4 = fleet.attention ins(%2, %3, %k, %i, %i, %c, %c : tensor<16x32x128xf32>, tensor<16x8x128xf32>, tensor<16x8x128xf32>, tensor<16xi32>, tensor<16xi32>, memref<16x8x1152x128xbf16>, memref<16x8x1152x128xbf16>) outs(%q : tensor<16x32x128xf32>) {scale = 0.25 : f64} -> tensor<16x32x128xf32>
+  return %4 : tensor<16x32x128xf32>
+}
+// CHECK-LABEL: func @rotated_192
+// CHECK: fleet.attention_partial ins(%{{[0-9]+}}, %{{[0-9]+}}, {{.*}}) outs(
+func.func @rotated_192(%q: tensor<32x32x192xf32>, %k: tensor<32x8x192xf32>, %qm: tensor<32x32x192xf32>, %km: tensor<32x8x192xf32>, %cos: tensor<32x192xf32>, %sin: tensor<32x192xf32>, %wq: tensor<192xbf16>, %wk: tensor<192xbf16>, %i: tensor<32xi32>, %c: memref<32x8x1152x192xbf16>) -> tensor<32x32x192xf32> {
+  %0 = fleet.rms_norm ins(%q, %wq : tensor<32x32x192xf32>, tensor<192xbf16>) outs(%qm : tensor<32x32x192xf32>) {eps = 1.0e-6 : f64} -> tensor<32x32x192xf32>
+  %1 = fleet.rms_norm ins(%k, %wk : tensor<32x8x192xf32>, tensor<192xbf16>) outs(%km : tensor<32x8x192xf32>) {eps = 1.0e-6 : f64} -> tensor<32x8x192xf32>
+  %2 = fleet.rope ins(%0, %cos, %sin : tensor<32x32x192xf32>, tensor<32x192xf32>, tensor<32x192xf32>) outs(%q : tensor<32x32x192xf32>) -> tensor<32x32x192xf32>
+  %3 = fleet.rope ins(%1, %cos, %sin : tensor<32x8x192xf32>, tensor<32x192xf32>, tensor<32x192xf32>) outs(%k : tensor<32x8x192xf32>) -> tensor<32x8x192xf32>
+  %4 = fleet.attention ins(%2, %3, %k, %i, %i, %c, %c : tensor<32x32x192xf32>, tensor<32x8x192xf32>, tensor<32x8x192xf32>, tensor<32xi32>, tensor<32xi32>, memref<32x8x1152x192xbf16>, memref<32x8x1152x192xbf16>) outs(%q : tensor<32x32x192xf32>) {scale = 0.25 : f64} -> tensor<32x32x192xf32>
+  return %4 : tensor<32x32x192xf32>
+}
+// CHECK-LABEL: func @rotated_by_others
+// CHECK: fleet.attention_partial ins(%{{[0-9]+}}, %{{[0-9]+}}, {{.*}}) outs(
+func.func @rotated_by_others(%q: tensor<32x32x128xf32>, %k: tensor<32x8x128xf32>, %qm: tensor<32x32x128xf32>, %km: tensor<32x8x128xf32>, %cos: tensor<32x128xf32>, %sin: tensor<32x128xf32>, %wq: tensor<128xbf16>, %wk: tensor<128xbf16>, %i: tensor<32xi32>, %c: memref<32x8x1152x128xbf16>) -> tensor<32x32x128xf32> {
+  %0 = fleet.rms_norm ins(%q, %wq : tensor<32x32x128xf32>, tensor<128xbf16>) outs(%qm : tensor<32x32x128xf32>) {eps = 1.0e-6 : f64} -> tensor<32x32x128xf32>
+  %1 = fleet.rms_norm ins(%k, %wk : tensor<32x8x128xf32>, tensor<128xbf16>) outs(%km : tensor<32x8x128xf32>) {eps = 1.0e-6 : f64} -> tensor<32x8x128xf32>
+  %2 = fleet.rope ins(%0, %cos, %sin : tensor<32x32x128xf32>, tensor<32x128xf32>, tensor<32x128xf32>) outs(%q : tensor<32x32x128xf32>) -> tensor<32x32x128xf32>
+  %3 = fleet.rope ins(%1, %sin, %cos : tensor<32x8x128xf32>, tensor<32x128xf32>, tensor<32x128xf32>) outs(%k : tensor<32x8x128xf32>) -> tensor<32x8x128xf32>
+  %4 = fleet.attention ins(%2, %3, %k, %i, %i, %c, %c : tensor<32x32x128xf32>, tensor<32x8x128xf32>, tensor<32x8x128xf32>, tensor<32xi32>, tensor<32xi32>, memref<32x8x1152x128xbf16>, memref<32x8x1152x128xbf16>) outs(%q : tensor<32x32x128xf32>) {scale = 0.25 : f64} -> tensor<32x32x128xf32>
+  return %4 : tensor<32x32x128xf32>
+}
+// CHECK-LABEL: func @rounded_between
+// CHECK: fleet.attention_partial ins(%{{[0-9]+}}, %{{[0-9]+}}, {{.*}}) outs(
+func.func @rounded_between(%q: tensor<32x32x128xf32>, %k: tensor<32x8x128xf32>, %qm: tensor<32x32x128xbf16>, %km: tensor<32x8x128xbf16>, %cos: tensor<32x128xf32>, %sin: tensor<32x128xf32>, %wq: tensor<128xbf16>, %wk: tensor<128xbf16>, %i: tensor<32xi32>, %c: memref<32x8x1152x128xbf16>) -> tensor<32x32x128xf32> {
+  %0 = fleet.rms_norm ins(%q, %wq : tensor<32x32x128xf32>, tensor<128xbf16>) outs(%qm : tensor<32x32x128xbf16>) {eps = 1.0e-6 : f64} -> tensor<32x32x128xbf16>
+  %1 = fleet.rms_norm ins(%k, %wk : tensor<32x8x128xf32>, tensor<128xbf16>) outs(%km : tensor<32x8x128xbf16>) {eps = 1.0e-6 : f64} -> tensor<32x8x128xbf16>
+  %2 = fleet.rope ins(%0, %cos, %sin : tensor<32x32x128xbf16>, tensor<32x128xf32>, tensor<32x128xf32>) outs(%q : tensor<32x32x128xf32>) -> tensor<32x32x128xf32>
+  %3 = fleet.rope ins(%1, %cos, %sin : tensor<32x8x128xbf16>, tensor<32x128xf32>, tensor<32x128xf32>) outs(%k : tensor<32x8x128xf32>) -> tensor<32x8x128xf32>
+  %4 = fleet.attention ins(%2, %3, %k, %i, %i, %c, %c : tensor<32x32x128xf32>, tensor<32x8x128xf32>, tensor<32x8x128xf32>, tensor<32xi32>, tensor<32xi32>, memref<32x8x1152x128xbf16>, memref<32x8x1152x128xbf16>) outs(%q : tensor<32x32x128xf32>) {scale = 0.25 : f64} -> tensor<32x32x128xf32>
+  return %4 : tensor<32x32x128xf32>
 }

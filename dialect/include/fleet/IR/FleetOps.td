@@ -191,6 +191,11 @@ def Fleet_AttentionPartialOp : Fleet_NamedOp<"attention_partial"> {
     step that it reads: where rows of several groups are of one slot they all store the
     same bytes.
 
+    With `rotate` queries and keys come as their contraction has left them: each head of both is
+    rotated by its row's cosines and sines (`TxD` each), as by `fleet.rope`, and before that, with
+    `norm`, normed with the weights of queries and of keys (`D` each), as by `fleet.rms_norm` with
+    `eps`; f32 in between. A tile does so for the rows it reads and stores.
+
     Example:
     ```mlir
     func.func @attend(%q: tensor<1x4x8xf32>, %k: tensor<1x2x8xf32>, %v: tensor<1x2x8xf32>,
@@ -206,9 +211,11 @@ def Fleet_AttentionPartialOp : Fleet_NamedOp<"attention_partial"> {
     ```
   }];
   let arguments = (ins Variadic<AnyShaped>:$inputs, Optional<Index>:$part, Optional<Index>:$row_group,
-      Variadic<AnyShaped>:$outputs, F64Attr:$scale, I64Attr:$parts, OptionalAttr<I64Attr>:$dealt,
-      DefaultValuedAttr<I64Attr, "1">:$row_groups);
+      Variadic<AnyShaped>:$angles, Variadic<AnyShaped>:$weights, Variadic<AnyShaped>:$outputs, F64Attr:$scale,
+      I64Attr:$parts, OptionalAttr<I64Attr>:$dealt, DefaultValuedAttr<I64Attr, "1">:$row_groups,
+      OptionalAttr<F64Attr>:$eps);
   let assemblyFormat = [{(`part` $part^)? (`rows` $row_group^)? `ins` `(` $inputs `:` type($inputs) `)`
+    (`rotate` `(` $angles^ `:` type($angles) `)`)? (`norm` `(` $weights^ `:` type($weights) `)`)?
     `outs` `(` $outputs `:` type($outputs) `)` attr-dict (`->` type($results)^)?}];
 }
 def Fleet_AttentionMergeOp : Fleet_NamedOp<"attention_merge"> {

@@ -56,6 +56,14 @@ constexpr int64_t kPositions = kDepth;
 /// Those of others are copied to shared memory.
 constexpr int64_t kMostLoaded = 16;
 
+/// Whether attention of many rows has an mma for heads of `size` elements of which `group` share their keys.
+inline bool hasHeads(int64_t group, int64_t size) { return group <= kRows && size % 64 == 0; }
+
+/// Whether such attention norms and rotates its rows' queries and keys as well: a warp has a head.
+inline bool rotatesHeads(int64_t rows, int64_t group, int64_t size) {
+  return rows > kMostLoaded && hasHeads(group, size) && llvm::isPowerOf2_64(size);
+}
+
 /// The warps of a turn for so many rows, a divisor of `waves`; none if there are
 /// not warps enough. `isWide` says whether any contraction of the kernel has a left side of f32.
 inline std::optional<int64_t> rowGroups(int64_t rows, int64_t waves, bool isWide) {

@@ -84,11 +84,12 @@ def NVGPULowerAttention : Pass<"fleet-nvgpu-lower-attention", "::mlir::gpu::GPUM
     rows, where a head's positions are one piece of global memory and 16 of keys and of values for each warp fit in 64 KB,
     they come by `cp.async.bulk` to buffers of a warp behind the scratch of bodies: the next
     round's as soon as this one's have been read, of the warp's next row too. Weights, and
-    queries in f32, keep what rounding them to bf16 leaves. Other attention is left to
-    `fleet-gpu-lower-named-ops`. Ends with a barrier.
+    queries in f32, keep what rounding them to bf16 leaves. Queries and keys that are still to be normed
+    and rotated are so in registers: a query by the lanes that have it in the mma, a key by the
+    warp that stores it. Other attention is left to `fleet-gpu-lower-named-ops`. Ends with a barrier.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
-                           "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::NVVM::NVVMDialect", "::mlir::scf::SCFDialect",
                            "::mlir::vector::VectorDialect"];
 }

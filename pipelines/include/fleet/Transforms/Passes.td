@@ -85,8 +85,10 @@ def SplitAttention : Pass<"fleet-split-attention", "ModuleOp"> {
     at most 16, of at least 64 positions. On chips of several dies, where the merge is
     shared by query heads, there may be more, of at least 16 positions, if the model of
     costs finds that they save 5 % of attention and merge. On NVIDIA GPUs the context is
-    dealt to the parts in blocks of 16 positions from 8 rows on (`dealt`). Leaves attention whole where
-    one part is enough or the target is a CPU.
+    dealt to the parts in blocks of 16 positions from 8 rows on (`dealt`), and with more than 16
+    rows attention takes over a whole `fleet.rope` of its queries and keys (`rotate`), and
+    the `fleet.rms_norm` in front of it (`norm`), if heads have a power of two of at least 64 elements
+    and at most 8 share a key. Leaves attention whole where one part is enough or the target is a CPU.
   }];
   let dependentDialects = ["fleet::FleetDialect", "tensor::TensorDialect"];
 }
@@ -127,7 +129,7 @@ def FormTasks : Pass<"fleet-form-tasks", "ModuleOp"> {
     attention, a gather of a parameter, an argmax, or an element-wise value that
     one of these needs. Norms, rotary embeddings and views are computed in the
     task that uses them; on GPUs norms and rotations of 8 rows or more are tasks of
-    their own. Equal bodies are shared. Fails on any other operation.
+    their own, but for rotations that attention has taken over. Equal bodies are shared. Fails on any other operation.
   }];
   let dependentDialects = ["fleet::FleetDialect", "func::FuncDialect"];
 }

@@ -630,6 +630,8 @@ struct GPULowerNamedOps : fleet::impl::GPULowerNamedOpsBase<GPULowerNamedOps> {
     }
     if (auto partial = dyn_cast<AttentionPartialOp>(op); partial && !partial.getPart())
       return op->emitOpError("expected a tile of one part, found all parts");
+    if (auto partial = dyn_cast<AttentionPartialOp>(op); partial && !partial.getAngles().empty())
+      return op->emitOpError("expected rotated queries and keys, found some to rotate");
     if (auto partial = dyn_cast<ArgmaxPartialOp>(op); partial && !partial.getFirst())
       return op->emitOpError("expected a tile of one part, found all parts");
     TypeSwitch<Operation *>(op)

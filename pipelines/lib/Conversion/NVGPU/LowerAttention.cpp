@@ -12,6 +12,7 @@
 #include "fleet/Conversion/NVGPUPasses.h"
 #include "fleet/IR/Fleet.h"
 
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "llvm/Support/MathExtras.h"
 
 namespace mlir::fleet {
@@ -54,7 +55,7 @@ static bool isSupported(AttentionPartialOp op) {
   int64_t group = shapeOf(in[0])[1];
   return op.getPart() && isBuffer(0, true) && isBuffer(1, true) && isBuffer(2, true) && isBuffer(5, false) &&
          isBuffer(6, false) && op.getDealt().value_or(kPositions) == kPositions && shapeOf(in[0])[0] >= kManyRows &&
-         group <= kRows && shapeOf(in[0])[2] % kValueLoad == 0;
+         hasHeads(group, shapeOf(in[0])[2]);
 }
 
 namespace {
@@ -85,6 +86,9 @@ struct Buffer {
 /// All keys and values of a round are asked for before the first is used: eight warps have
 /// 64 KB on their way.
 ///
+/// Queries and keys may have to be normed and rotated: a lane's elements of a query, and those half a head further,
+/// are its own; a key is a warp's.
+///
 /// With many rows bulk copies bring them to buffers of shared memory that belong to one warp. The next
 /// round's keys are asked for as soon as this round's have been read, so are values, and across
 /// rows too: what is on its way does not wait for arithmetic.
@@ -102,6 +106,8 @@ struct Attention {
   Value zero = e.index(0);
   Value begin = e.mulIndex(op.getPart(), length);
   Value end = arith::MinUIOp::create(e.b, e.loc, e.addIndex(begin, length), e.index(context));
+  /// Whether queries and keys are still to be rotated, and normed before.
+  bool isRotated = !op.getAngles().empty(), isNormed = !op.getWeights().empty();
   int64_t roundBytes = kPositions * size * 2;
   /// Whether rounds are copied to shared memory.
   bool isCopied = canCopy();
@@ -173,13 +179,125 @@ struct Attention {
     return r;
   }
 
-  /// The part that reads a position is the one that stores it.
-  void storeNew() {
+  /// What brings a head, of whose elements the squares sum up to this, to a mean square of 1.
+  Value scaleOf(Value squares) {
+    Value mean = e.add(e.div(squares, e.f32(size)), e.f32(op.getEps()->convertToDouble()));
+    return e.div(e.f32(1), math::SqrtOp::create(e.b, e.loc, mean));
+  }
+
+  /// A row's key, its angles and the weight of its norm, if there is one: each size / lanes elements of a lane. Nothing
+  /// of it is used yet.
+  SmallVector<Value> loadKey(Value row) {
+    int64_t own = size / e.workgroup.lanes;
+    Value column = e.mulIndex(lane(), own);
+    SmallVector<Value> all = {e.loadVector(in[1], {row, zero, column}, own)};
+    for (Value angle : op.getAngles())
+      all.push_back(e.loadVector(angle, {row, column}, own));
+    if (isNormed)
+      all.push_back(e.loadVector(op.getWeights()[1], column, own));
+    return all;
+  }
+
+  /// The key of loadKey(), normed and rotated. All lanes of the warp take part.
+  Value rotateKey(ArrayRef<Value> loaded) {
+    int64_t lanes = e.workgroup.lanes, own = size / lanes;
+    Value x = loaded[0];
+    if (isNormed) {
+      Value squares = e.sumLanes(e.reduce(vector::CombiningKind::ADD, e.mul(x, x)), 1, lanes);
+      x = e.mul(e.mul(x, e.broadcast(scaleOf(squares), own)), loaded[3]);
+    }
+    SmallVector<Value> others;
+    for (int64_t i = 0; i < own; ++i)
+      others.push_back(e.shuffleXor(vector::ExtractOp::create(e.b, e.loc, x, i), lanes / 2));
+    Value other = vector::FromElementsOp::create(e.b, e.loc, x.getType(), others);
+    Value across = choose(less(lane(), e.index(lanes / 2)), arith::NegFOp::create(e.b, e.loc, other), other);
+    return e.add(e.mul(x, loaded[1]), e.mul(across, loaded[2]));
+  }
+
+  /// Stores this step's keys, which it rotates, and values: a warp has a row. Whichever tile stores a row makes the
+  /// same bytes.
+  void storeRotated(function_ref<Value(Value)> isHere) {
+    int64_t lanes = e.workgroup.lanes, waves = e.workgroup.waves(), width = size / lanes;
+    Value number = isCopied ? wave() : e.wave(), column = e.mulIndex(lane(), width);
+    auto loadValue = [&](Value row) {
+      Value value = e.loadRaw(in[2], {row, zero, column}, width);
+      return isF32(in[2]) ? e.round(value, e.b.getBF16Type()) : value;
+    };
+    auto store = [&](Value row, Value key, Value value) {
+      Value slot = e.load(slots, row), position = e.toIndex(e.load(positions, row));
+      e.ifThen(both(isActive(slot), isHere(position)), [&] {
+        SmallVector<Value> to = {e.toIndex(slot), zero, position, column};
+        e.storeRaw(e.round(key, e.b.getBF16Type()), keys, to);
+        e.storeRaw(value, values, to);
+      });
+    };
+    // Two rows of a warp are on their way together.
+    int64_t together = own.most > waves ? 2 : 1;
+    e.loop(number, own.count(), together * waves, {}, [&](Value at, ValueRange) {
+      SmallVector<Value> rows, found;
+      SmallVector<SmallVector<Value>> loaded;
+      for (int64_t i = 0; i < together; ++i) {
+        rows.push_back(rowOf(least(e.addIndex(at, i * waves), e.index(own.most - 1))));
+        loaded.push_back(loadKey(rows[i]));
+        found.push_back(loadValue(rows[i]));
+      }
+      for (int64_t i = 0; i < together; ++i)
+        store(rows[i], rotateKey(loaded[i]), found[i]);
+      return SmallVector<Value>();
+    });
+    if (own.groups == 1)
+      return;
+    // Slots of this tile, one a lane.
+    SmallVector<Value> ownSlots;
+    for (int64_t first = 0; first < own.most; first += lanes)
+      ownSlots.push_back(e.load(slots, rowOf(least(e.addIndex(lane(), first), e.index(own.most - 1)))));
+    // Rows of other groups that have one in common with it: each lane looks at one row.
+    for (int64_t first = 0; first < own.rows; first += lanes) {
+      Value row = least(e.addIndex(lane(), first), e.index(own.rows - 1)), slot = e.load(slots, row);
+      Value group = arith::RemUIOp::create(e.b, e.loc, row, e.index(own.groups));
+      Value isShared = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ne, group, op.getRowGroup());
+      isShared = both(both(isShared, isActive(slot)), isHere(e.toIndex(e.load(positions, row))));
+      Value isSame = arith::ConstantIntOp::create(e.b, e.loc, e.b.getI1Type(), 0);
+      for (int64_t i = 0; i < own.most; ++i) {
+        Value other = ofLane(ownSlots[i / lanes], e.i32(i % lanes));
+        isSame = arith::OrIOp::create(e.b, e.loc, isSame,
+                                      arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, other, slot));
+      }
+      Value flag = choose(both(isShared, isSame), e.i32(1), e.i32(0));
+      Value until = e.index(std::min(lanes, own.rows - first));
+      e.loop(number, until, waves, {}, [&](Value from, ValueRange) {
+        Value isOne = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ne, ofLane(flag, toI32(from)), e.i32(0));
+        e.ifThen(isOne, [&] {
+          Value shared = e.addIndex(from, first);
+          SmallVector<Value> loaded = loadKey(shared);
+          Value value = loadValue(shared);
+          store(shared, rotateKey(loaded), value);
+        });
+        return SmallVector<Value>();
+      });
+    }
+  }
+
+  /// The part that reads a position is the one that stores it. What is done `meanwhile` waits for none of it.
+  void storeNew(function_ref<void()> meanwhile) {
     auto isHere = [&](Value position) {
       if (dealt)
         return both(less(position, e.index(context)), dealt->has(position));
       return both(less(position, end), arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::uge, position, begin));
     };
+    if (isRotated)
+      storeRotated(isHere);
+    else
+      storeGiven(isHere);
+    meanwhile();
+    // Copies read what is stored here.
+    if (isCopied)
+      fenceAsyncProxy(e, /*isGlobal=*/true);
+    e.barrier();
+  }
+
+  /// Stores this step's keys and values as they are.
+  void storeGiven(function_ref<Value(Value)> isHere) {
     auto store = [&](Value slot, Value position, ArrayRef<Value> from) {
       SmallVector<Value> to = {e.toIndex(slot), zero, position, from[2]};
       for (auto [source, cache] : {std::pair(in[1], keys), std::pair(in[2], values)}) {
@@ -187,22 +305,18 @@ struct Attention {
         e.storeRaw(isF32(source) ? e.round(eight, e.b.getBF16Type()) : eight, cache, to);
       }
     };
+    auto positionOf = [&](Value row) { return e.toIndex(e.load(positions, row)); };
     e.forThreads(own.most * (size / kWide), [&](Value point) {
       auto at = e.delinearize(point, {own.most, size / kWide});
       Value row = rowOf(at[0]);
       Value slot = e.load(slots, row), position = e.toIndex(e.load(positions, row)), isOwn = isHere(position);
       e.ifThen(both(isActive(slot), isOwn), [&] { store(slot, position, {row, zero, e.mulIndex(at[1], kWide)}); });
     });
-    auto positionOf = [&](Value row) { return e.toIndex(e.load(positions, row)); };
     own.forSharedRows([&](Value row) { return isHere(positionOf(row)); },
                       [&](Value row) {
                         Value slot = e.load(slots, row), position = positionOf(row);
                         e.loop(size, kWide, [&](Value at) { store(slot, position, {row, zero, at}); });
                       });
-    // Copies read what is stored here.
-    if (isCopied)
-      fenceAsyncProxy(e, /*isGlobal=*/true);
-    e.barrier();
   }
 
   /// Asks for the first rounds of a warp's first row, which come while this step's keys and
@@ -242,12 +356,13 @@ struct Attention {
       here = rowAt(first);
     }
     SmallVector<Value> query = loadQuery(first);
+    auto rotate = [&] { query = rotateQuery(query, first); };
     if (isCopied) {
-      storeBesideFirstRound(here);
+      storeBesideFirstRound(here, rotate);
     } else {
       if (own.most <= e.workgroup.waves())
         askAhead(here);
-      storeNew();
+      storeNew(rotate);
     }
     // Carried: where the row stands, the parity of its first round, and its queries.
     SmallVector<Value> carried = {here.where, here.first, here.last};
@@ -347,7 +462,7 @@ struct Attention {
 
   /// The first round of a warp's first row is asked for before this step's keys and values are stored, if none of them
   /// is in it: positions of a slot within a step follow each other.
-  void storeBesideFirstRound(const Row &row) {
+  void storeBesideFirstRound(const Row &row, function_ref<void()> meanwhile) {
     Value until = plus(least(add(row.first, kPositions), row.last), e.i32(own.rows));
     Value position = ofLane(positionsOfWarp, e.i32(0));
     Value isOld = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ule, until, add(position, 1));
@@ -356,7 +471,7 @@ struct Attention {
     askForBoth(early, row.first);
     if (own.most <= e.workgroup.waves())
       askAhead(row);
-    storeNew();
+    storeNew(meanwhile);
     e.ifThen(isLeader, [&] { fenceAsyncProxy(e, /*isGlobal=*/true); });
     askForBoth(late, row.first);
   }
@@ -440,11 +555,45 @@ struct Attention {
     SmallVector<Value> loaded;
     for (int64_t d = 0; d < size; d += kKeyLoad)
       loaded.push_back(e.loadRaw(q, {row, head, e.addIndex(e.mulIndex(inGroup, kWide), d)}, kWide));
+    if (isNormed)
+      for (int64_t d = 0; d < size; d += kKeyLoad)
+        loaded.push_back(e.loadVector(op.getWeights()[0], e.addIndex(e.mulIndex(inGroup, kWide), d), kWide));
     return loaded;
   }
 
-  /// What loadQuery() has loaded as words of row g of the mma's left sides, then, if these
-  /// have rests, those of row g + 8.
+  /// The query of what loadQuery() has loaded of `row`: the elements half a head away are this lane's as well. Its
+  /// angles are read here: there are no registers for them before, and the row's key has brought them to the L1.
+  SmallVector<Value> rotateQuery(ArrayRef<Value> loaded, Value row) {
+    if (!isRotated)
+      return llvm::to_vector(loaded);
+    SmallVector<Value> x, cosine, sine, all;
+    for (int64_t d = 0; d < size; d += kKeyLoad) {
+      Value column = e.addIndex(e.mulIndex(inGroup, kWide), d);
+      cosine.push_back(e.loadVector(op.getAngles()[0], {row, column}, kWide));
+      sine.push_back(e.loadVector(op.getAngles()[1], {row, column}, kWide));
+    }
+    for (Value eight : loaded.take_front(keyLoads))
+      x.push_back(e.widen(eight));
+    if (isNormed) {
+      Value squares = e.mul(x[0], x[0]);
+      for (Value eight : ArrayRef<Value>(x).drop_front())
+        squares = e.add(squares, e.mul(eight, eight));
+      Value scale = scaleOf(e.sumLanes(e.reduce(vector::CombiningKind::ADD, squares), 1, 4));
+      for (auto [eight, weight] : llvm::zip_equal(x, loaded.take_back(keyLoads)))
+        eight = e.mul(e.mul(eight, e.broadcast(scale, kWide)), weight);
+    }
+    int64_t half = keyLoads / 2;
+    for (int64_t i = 0; i < keyLoads; ++i) {
+      Value across = e.mul(x[(i + half) % keyLoads], sine[i]), along = e.mul(x[i], cosine[i]);
+      all.push_back(i < half ? e.sub(along, across) : e.add(along, across));
+      if (!isF32(q))
+        all.back() = e.round(all.back(), e.b.getBF16Type());
+    }
+    return all;
+  }
+
+  /// What loadQuery() has loaded and rotateQuery() may have rotated as words of row g of the mma's left sides, then, if
+  /// these have rests, those of row g + 8.
   SmallVector<Value> splitQuery(ArrayRef<Value> loaded) {
     SmallVector<Value> all, rests;
     for (Value eight : loaded) {
@@ -502,7 +651,7 @@ struct Attention {
     if (isCopied)
       after.push_back(state.back());
     if (hasNext)
-      llvm::append_range(after, splitQuery(ahead));
+      llvm::append_range(after, splitQuery(rotateQuery(ahead, nextRow)));
     else
       llvm::append_range(after, query);
     return after;

@@ -7,3 +7,13 @@ gpu.module @fleet {
     return
   }
 }
+
+// -----
+
+gpu.module @fleet {
+  func.func @rotate(%q: memref<1x2x8xf32>, %k: memref<1x1x8xf32>, %i: memref<1xi32>, %c: memref<1x1x16x8xf32>, %a: memref<1x8xf32>, %o: memref<1x1x2x12xf32>, %part: index) {
+    // expected-error @+1 {{'fleet.attention_partial' op expected rotated queries and keys, found some to rotate}}
+    fleet.attention_partial part %part ins(%q, %k, %k, %i, %i, %c, %c : memref<1x2x8xf32>, memref<1x1x8xf32>, memref<1x1x8xf32>, memref<1xi32>, memref<1xi32>, memref<1x1x16x8xf32>, memref<1x1x16x8xf32>) rotate(%a, %a : memref<1x8xf32>, memref<1x8xf32>) outs(%o : memref<1x1x2x12xf32>) {parts = 2 : i64, scale = 1.0 : f64}
+    return
+  }
+}

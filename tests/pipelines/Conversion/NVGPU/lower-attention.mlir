@@ -156,6 +156,53 @@ gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64}
     fleet.attention_partial part %part ins(%q, %k, %k, %slots, %slots, %keys, %values : memref<24x4x64xf32>, memref<24x1x64xf32>, memref<24x1x64xf32>, memref<24xi32>, memref<24xi32>, memref<24x1x128x64xbf16, #gpu.address_space<global>>, memref<24x1x128x64xbf16, #gpu.address_space<global>>) outs(%out : memref<1x24x4x68xf32>) {dealt = 16 : i64, scale = 0.125 : f64, parts = 4 : i64}
     return
   }
+  // Queries and keys before norm and rotation.
+  // CHECK-LABEL: func @rotated
+  // CHECK-SAME: %[[Q:[^:]*]]: memref<24x4x64xf32>, %[[K:[^:]*]]: memref<24x1x64xf32>
+  // CHECK-SAME: %[[KEYS:[^:]*]]: memref<24x1x128x64xbf16, {{[^%]*}}>, %[[VALUES:[^:]*]]: memref<24x1x128x64xbf16,
+  // CHECK-SAME: %[[COS:[^:]*]]: memref<24x64xf32>, %[[SIN:[^:]*]]: memref<24x64xf32>, %[[WQ:[^:]*]]: memref<64xbf16>, %[[WK:[^:]*]]: memref<64xbf16>
+  // CHECK-COUNT-2: vector.load %[[Q]]
+  // CHECK-COUNT-2: vector.load %[[WQ]]
+  // The first rounds are on their way.
+  // CHECK-COUNT-2: cp.async.bulk.shared
+  // Two rows of a warp at once, each with its row's angles.
+  // CHECK: vector.load %[[K]][%[[ROW:[^,]*]], {{.*}} vector<2xf32>
+  // CHECK: vector.load %[[COS]][%[[ROW]], {{.*}} vector<2xf32>
+  // CHECK: vector.load %[[SIN]][%[[ROW]], {{.*}} vector<2xf32>
+  // CHECK: vector.load %[[WK]][{{.*}} vector<2xbf16>
+  // Its value, which is the same buffer here.
+  // CHECK: vector.load %[[K]][%[[ROW]], {{.*}} vector<2xf32>
+  // CHECK: vector.load %[[K]][%[[SECOND:[^,]*]], {{.*}} vector<2xf32>
+  // CHECK: vector.load %[[COS]][%[[SECOND]], {{.*}} vector<2xf32>
+  // The squares of all lanes; the elements half a head further are those of the lane half a warp further.
+  // CHECK-COUNT-5: gpu.shuffle xor
+  // CHECK: math.sqrt
+  // CHECK-COUNT-2: gpu.shuffle xor %{{.*}}, %c16
+  // CHECK: arith.negf
+  // CHECK: vector.store %{{.*}}, %[[KEYS]]
+  // CHECK: vector.store %{{.*}}, %[[VALUES]]
+  // CHECK: vector.store %{{.*}}, %[[KEYS]]
+  // CHECK: vector.store %{{.*}}, %[[VALUES]]
+  // While they are on their way queries are rotated. One is that of four lanes, which have the elements half a head further as well.
+  // CHECK: vector.load %[[COS]]{{.*}} vector<8xf32>
+  // CHECK: vector.load %[[SIN]]{{.*}} vector<8xf32>
+  // CHECK-COUNT-2: gpu.shuffle xor
+  // CHECK: math.sqrt
+  // CHECK-NOT: gpu.shuffle
+  // CHECK: arith.subf {{.*}} vector<8xf32>
+  // CHECK: arith.addf {{.*}} vector<8xf32>
+  // CHECK: fence.proxy.async.global
+  // CHECK: gpu.barrier
+  // CHECK-COUNT-2: cp.async.bulk.shared
+  // CHECK: cvt.rn.bf16x2.f32
+  // CHECK-NOT: fleet.attention_partial
+  // CHECK: return
+  func.func @rotated(%q: memref<24x4x64xf32>, %k: memref<24x1x64xf32>, %slots: memref<24xi32>,
+                     %keys: memref<24x1x128x64xbf16, #gpu.address_space<global>>, %values: memref<24x1x128x64xbf16, #gpu.address_space<global>>,
+                     %cos: memref<24x64xf32>, %sin: memref<24x64xf32>, %wq: memref<64xbf16>, %wk: memref<64xbf16>, %out: memref<1x24x4x68xf32>, %part: index) {
+    fleet.attention_partial part %part ins(%q, %k, %k, %slots, %slots, %keys, %values : memref<24x4x64xf32>, memref<24x1x64xf32>, memref<24x1x64xf32>, memref<24xi32>, memref<24xi32>, memref<24x1x128x64xbf16, #gpu.address_space<global>>, memref<24x1x128x64xbf16, #gpu.address_space<global>>) rotate(%cos, %sin : memref<24x64xf32>, memref<24x64xf32>) norm(%wq, %wk : memref<64xbf16>, memref<64xbf16>) outs(%out : memref<1x24x4x68xf32>) {dealt = 16 : i64, parts = 4 : i64, eps = 1.0e-6 : f64, scale = 0.25 : f64}
+    return
+  }
   // Positions that do not follow each other in memory, and heads for which the buffers are too large, are loaded.
   // CHECK-LABEL: func @loaded
   // CHECK-NOT: cp.async.bulk
