@@ -299,9 +299,12 @@ static void planRounds(Schedule &s) {
       rounds.together = nv::tilesTogether(c->m, work.contractions.size(), *groups, tiles, c->isWide);
       rounds.count = chunks;
       rounds.turns = turns;
-      rounds.ahead = nv::loadsAhead(nv::blocksOf(c->m, *groups), chunks, *groups, c->isWide) ? 1 : 0;
+      // Warpgroups copy the next chunk to shared memory.
+      bool hasWarpgroups = nv::hasWarpgroups(*groups);
+      bool isAhead = hasWarpgroups || nv::loadsAhead(nv::blocksOf(c->m, *groups), chunks, *groups, c->isWide);
+      rounds.ahead = isAhead ? 1 : 0;
       rounds.readers = *groups;
-      rounds.blocks = nv::hasWarpgroups(*groups) ? nv::blocksOf(c->m, *groups) : 0;
+      rounds.blocks = hasWarpgroups ? nv::blocksOf(c->m, *groups) : 0;
     } else if (work.attentionRows) {
       int64_t positions = 0;
       for (const Work &tile : body.tiles)

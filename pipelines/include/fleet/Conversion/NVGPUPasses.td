@@ -14,7 +14,10 @@ def NVGPUFlagExchanges : Pass<"fleet-nvgpu-flag-exchanges", "::mlir::ModuleOp"> 
     anything else reads or writes, and a kernel whose order would not follow from the waits that are left.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect"];
-  let options = [Option<"mostRows", "most-rows", "int64_t", "1", "rows of the steps whose results are flagged, at most">];
+  let options = [Option<"mostRows", "most-rows", "int64_t", "1", "rows of the steps whose results are flagged, at most">,
+                 Option<"mostPositions", "most-positions", "int64_t", "128",
+                        "positions that a part of attention may have where results are flagged: all threads of those "
+                        "that wait poll, and would slow down a long one">];
 }
 
 def NVGPUStreamWeights : Pass<"fleet-nvgpu-stream-weights", "::mlir::gpu::GPUModuleOp"> {

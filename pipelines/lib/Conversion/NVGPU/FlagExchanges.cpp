@@ -587,6 +587,15 @@ void NVGPUFlagExchanges::runOnOperation() {
   auto arenas = manifest ? manifest.getAs<DictionaryAttr>("arenas") : DictionaryAttr();
   if (kernels.size() != 1 || !tokens || tokens.getInt() > mostRows || !arenas || !arenas.getAs<IntegerAttr>("work"))
     return;
+  bool isLong = kernels.front()
+                    .walk([&](AttentionPartialOp op) {
+                      int64_t context = cast<ShapedType>(op.getInputs()[5].getType()).getDimSize(2);
+                      bool isMore = llvm::divideCeil(context, static_cast<int64_t>(op.getParts())) > mostPositions;
+                      return isMore ? WalkResult::interrupt() : WalkResult::advance();
+                    })
+                    .wasInterrupted();
+  if (isLong)
+    return;
   if (failed(readTables(kernels.front(), tables)))
     return signalPassFailure();
   if (tables.chiplets != 1 || !readBodies(kernels.front()) || !readTasks() || !chooseBuffers() || !dropWaits())
