@@ -70,9 +70,7 @@ struct Emitter : cpu::Emitter {
 
   /// Vector accesses say how the address is aligned, as far as it can be seen.
   Value loadRaw(Value memref, ValueRange indices, int64_t lanes);
-  Value loadVector(Value memref, ValueRange indices, int64_t lanes) {
-    return widen(loadRaw(memref, indices, lanes));
-  }
+  Value loadVector(Value memref, ValueRange indices, int64_t lanes) { return widen(loadRaw(memref, indices, lanes)); }
   void storeRaw(Value vector, Value memref, ValueRange indices);
   void storeVector(Value vector, Value memref, ValueRange indices);
 
@@ -81,8 +79,7 @@ struct Emitter : cpu::Emitter {
   using Combine = function_ref<SmallVector<Value>(ArrayRef<Value>, ArrayRef<Value>)>;
   /// Combines the values of lanes that differ in the bits [from, to), powers of
   /// two; all of them get the result. The order is fixed.
-  SmallVector<Value> combineLanes(SmallVector<Value> values, int64_t from, int64_t to,
-                                  Combine combine);
+  SmallVector<Value> combineLanes(SmallVector<Value> values, int64_t from, int64_t to, Combine combine);
   /// Combines the values of all threads; all get the result. Contains barriers.
   SmallVector<Value> combineThreads(SmallVector<Value> values, Combine combine);
   Value sumLanes(Value value, int64_t from, int64_t to);
@@ -93,8 +90,8 @@ struct Emitter : cpu::Emitter {
 
 /// Whether all that the op's body has can be done to vectors.
 bool isMappable(linalg::GenericOp op);
-/// What the op's body yields at the point `at` of its loops (lanes = 0), or, if it is mappable, at `lanes` points of the
-/// innermost one from there on; `arguments` has the values of its arguments.
+/// What the op's body yields at the point `at` of its loops (lanes = 0), or, if it is mappable, at `lanes` points of
+/// the innermost one from there on; `arguments` has the values of its arguments.
 SmallVector<Value> computeBody(Emitter &e, linalg::GenericOp op, IRMapping &arguments, ArrayRef<Value> at,
                                int64_t lanes);
 

@@ -353,13 +353,17 @@ bool NVGPUFlagExchanges::dropWaits() {
       dropped[task] = waits[task].back();
       waits[task].pop_back();
     }
-    // What all its workers know, with the waits at hand; the first thing that one of them does not.
-    auto findMissing = [&]() -> std::optional<int64_t> {
+    auto learned = [&] {
       Known byWaits(count + 1);
       for (int64_t other : waits[task])
         byWaits |= released[other];
       if (isRoot)
         byWaits.set(count);
+      return byWaits;
+    };
+    // What all its workers know, with the waits at hand; the first thing that one of them does not.
+    auto findMissing = [&]() -> std::optional<int64_t> {
+      Known byWaits = learned();
       for (auto [worker, entry] : entries[task]) {
         Known all = knows[worker];
         all |= byWaits;
@@ -381,11 +385,7 @@ bool NVGPUFlagExchanges::dropWaits() {
         dropped[task] = -1;
       waits[task].push_back(*missing);
     }
-    Known byWaits(count + 1);
-    for (int64_t other : waits[task])
-      byWaits |= released[other];
-    if (isRoot)
-      byWaits.set(count);
+    Known byWaits = learned();
     for (auto [worker, entry] : entries[task]) {
       knows[worker] |= byWaits;
       knows[worker].set(entry);
