@@ -590,7 +590,7 @@ void NVGPUFlagExchanges::runOnOperation() {
   bool isLong = kernels.front()
                     .walk([&](AttentionPartialOp op) {
                       int64_t context = cast<ShapedType>(op.getInputs()[5].getType()).getDimSize(2);
-                      bool isMore = llvm::divideCeil(context, static_cast<int64_t>(op.getParts())) > mostPositions;
+                      bool isMore = static_cast<int64_t>(llvm::divideCeil(context, op.getParts())) > mostPositions;
                       return isMore ? WalkResult::interrupt() : WalkResult::advance();
                     })
                     .wasInterrupted();

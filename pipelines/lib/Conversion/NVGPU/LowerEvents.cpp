@@ -244,9 +244,10 @@ struct Lowering {
       places.push_back(at);
     }
     auto type = VectorType::get({valuesOf(op.getTo())}, cast<MemRefType>(op.getTo().getType()).getElementType());
-    for (auto [i, word] : llvm::enumerate(await(pointers))) {
+    SmallVector<Value> taken = await(pointers);
+    for (size_t i = 0; i < taken.size(); ++i) {
       auto store = [&] {
-        Value bits = vector::FromElementsOp::create(e.b, e.loc, VectorType::get({1}, e.b.getI32Type()), word);
+        Value bits = vector::FromElementsOp::create(e.b, e.loc, VectorType::get({1}, e.b.getI32Type()), taken[i]);
         e.storeRaw(vector::BitCastOp::create(e.b, e.loc, type, bits), op.getTo(), places[i]);
       };
       if (isThere[i])
