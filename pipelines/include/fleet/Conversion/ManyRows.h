@@ -81,6 +81,9 @@ inline int64_t bytesOfSlot(int64_t groups) { return chunksOfSlot(groups) * kSlot
 /// Blocks of rows of one of `groups` warps.
 inline int64_t blocksOf(int64_t rows, int64_t groups) { return llvm::divideCeil(rows, groups * kRows); }
 
+/// Whether the last of `groups` warps has rows past the end.
+inline bool hasRowsPast(int64_t rows, int64_t groups) { return rows % (groups * blocksOf(rows, groups) * kRows); }
+
 /// Registers of a lane for its part of a chunk of activations.
 inline int64_t registersOfChunk(int64_t blocks, bool isWide) {
   return blocks * kRows * kDeep * (isWide ? 4 : 2) / 4 / 32;

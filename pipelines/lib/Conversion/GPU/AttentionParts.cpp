@@ -21,6 +21,29 @@ static constexpr int64_t kMostInFlight = 8;
 
 static ArrayRef<int64_t> shapeOf(Value value) { return cast<ShapedType>(value.getType()).getShape(); }
 static Type elementOf(Value value) { return cast<ShapedType>(value.getType()).getElementType(); }
+
+Value gpugen::scaleOfHead(Emitter &e, Value squares, int64_t size, const APFloat &eps) {
+  Value mean = e.add(e.div(squares, e.f32(size)), e.f32(eps.convertToDouble()));
+  return e.div(e.f32(1), math::SqrtOp::create(e.b, e.loc, mean));
+}
+
+Value gpugen::normHead(Emitter &e, Value x, Value weight, const APFloat &eps) {
+  int64_t lanes = e.workgroup.lanes, own = cast<VectorType>(x.getType()).getNumElements();
+  Value squares = e.sumLanes(e.reduce(vector::CombiningKind::ADD, e.mul(x, x)), 1, lanes);
+  return e.mul(e.mul(x, e.broadcast(scaleOfHead(e, squares, own * lanes, eps), own)), weight);
+}
+
+Value gpugen::rotateHead(Emitter &e, Value x, Value cosine, Value sine, Value lane) {
+  int64_t half = e.workgroup.lanes / 2;
+  SmallVector<Value> others;
+  for (int64_t i = 0; i < cast<VectorType>(x.getType()).getNumElements(); ++i)
+    others.push_back(e.shuffleXor(vector::ExtractOp::create(e.b, e.loc, x, i), half));
+  Value other = vector::FromElementsOp::create(e.b, e.loc, x.getType(), others);
+  Value isLow = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ult, lane, e.index(half));
+  Value minus = arith::NegFOp::create(e.b, e.loc, other);
+  Value across = arith::SelectOp::create(e.b, e.loc, isLow, minus, other);
+  return e.add(e.mul(x, cosine), e.mul(across, sine));
+}
 static Value exponential(Emitter &e, Value x) { return math::ExpOp::create(e.b, e.loc, x); }
 static Value greater(Emitter &e, Value x, Value y) { return arith::MaxNumFOp::create(e.b, e.loc, x, y); }
 static Value less(Emitter &e, Value x, Value y) {

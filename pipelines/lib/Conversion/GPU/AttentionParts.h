@@ -16,6 +16,13 @@
 
 namespace mlir::fleet::gpugen {
 
+/// What brings a head of `size` elements, whose squares sum up to `squares`, to a mean square of 1.
+Value scaleOfHead(Emitter &e, Value squares, int64_t size, const APFloat &eps);
+/// A head of which each lane of a subgroup has the vector `x`, one behind the other, normed; `weight` is this lane's.
+Value normHead(Emitter &e, Value x, Value weight, const APFloat &eps);
+/// The same head rotated: what is half a head away is in the lane half a subgroup from `lane`.
+Value rotateHead(Emitter &e, Value x, Value cosine, Value sine, Value lane);
+
 /// The positions of a part to which the context is dealt in blocks.
 struct DealtPart {
   Emitter &e;

@@ -78,7 +78,7 @@ void CopiedChunks::enter(Value round) {
   auto index = [&](Value x) -> Value { return arith::IndexCastUIOp::create(e.b, e.loc, e.b.getIndexType(), x); };
   auto quotient = [&](Value x, int64_t y) -> Value { return arith::DivUIOp::create(e.b, e.loc, x, e.index(y)); };
   auto rem = [&](Value x, int64_t y) -> Value { return arith::RemUIOp::create(e.b, e.loc, x, e.index(y)); };
-  Value thread = index(madeHere(e, word(e.thread()))), lane = rem(thread, e.workgroup.lanes);
+  Value thread = indexMadeHere(e, e.thread()), lane = rem(thread, e.workgroup.lanes);
   wave = index(uniform(e, word(quotient(thread, e.workgroup.lanes))));
   Value row = quotient(lane, kElements);
   part = rem(row, partsOf(c));

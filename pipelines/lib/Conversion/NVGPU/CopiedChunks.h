@@ -67,7 +67,7 @@ struct CopiedChunks {
 
 private:
   Value buffer();
-  bool repeatsRows() { return c.rows % (groups * blocksOf(c.rows, groups) * kRows); }
+  bool repeatsRows() { return hasRowsPast(c.rows, groups); }
 };
 
 } // namespace mlir::fleet::nv

@@ -179,12 +179,6 @@ struct Attention {
     return r;
   }
 
-  /// What brings a head, of whose elements the squares sum up to this, to a mean square of 1.
-  Value scaleOf(Value squares) {
-    Value mean = e.add(e.div(squares, e.f32(size)), e.f32(op.getEps()->convertToDouble()));
-    return e.div(e.f32(1), math::SqrtOp::create(e.b, e.loc, mean));
-  }
-
   /// A row's key, its angles and the weight of its norm, if there is one: each size / lanes elements of a lane. Nothing
   /// of it is used yet.
   SmallVector<Value> loadKey(Value row) {
@@ -200,18 +194,8 @@ struct Attention {
 
   /// The key of loadKey(), normed and rotated. All lanes of the warp take part.
   Value rotateKey(ArrayRef<Value> loaded) {
-    int64_t lanes = e.workgroup.lanes, own = size / lanes;
-    Value x = loaded[0];
-    if (isNormed) {
-      Value squares = e.sumLanes(e.reduce(vector::CombiningKind::ADD, e.mul(x, x)), 1, lanes);
-      x = e.mul(e.mul(x, e.broadcast(scaleOf(squares), own)), loaded[3]);
-    }
-    SmallVector<Value> others;
-    for (int64_t i = 0; i < own; ++i)
-      others.push_back(e.shuffleXor(vector::ExtractOp::create(e.b, e.loc, x, i), lanes / 2));
-    Value other = vector::FromElementsOp::create(e.b, e.loc, x.getType(), others);
-    Value across = choose(less(lane(), e.index(lanes / 2)), arith::NegFOp::create(e.b, e.loc, other), other);
-    return e.add(e.mul(x, loaded[1]), e.mul(across, loaded[2]));
+    Value x = isNormed ? normHead(e, loaded[0], loaded[3], *op.getEps()) : loaded[0];
+    return rotateHead(e, x, loaded[1], loaded[2], lane());
   }
 
   /// Stores this step's keys, which it rotates, and values: a warp has a row. Whichever tile stores a row makes the
@@ -578,7 +562,8 @@ struct Attention {
       Value squares = e.mul(x[0], x[0]);
       for (Value eight : ArrayRef<Value>(x).drop_front())
         squares = e.add(squares, e.mul(eight, eight));
-      Value scale = scaleOf(e.sumLanes(e.reduce(vector::CombiningKind::ADD, squares), 1, 4));
+      squares = e.sumLanes(e.reduce(vector::CombiningKind::ADD, squares), 1, 4);
+      Value scale = scaleOfHead(e, squares, size, *op.getEps());
       for (auto [eight, weight] : llvm::zip_equal(x, loaded.take_back(keyLoads)))
         eight = e.mul(e.mul(eight, e.broadcast(scale, kWide)), weight);
     }

@@ -109,17 +109,10 @@ struct Lowering {
   Value toI64(Value word) { return arith::ExtUIOp::create(e.b, e.loc, e.b.getI64Type(), word); }
   Value i64(int64_t value) { return arith::ConstantIntOp::create(e.b, e.loc, value, 64); }
   Value toI32(Value word) { return arith::TruncIOp::create(e.b, e.loc, e.b.getI32Type(), word); }
-  Value pointerToWord(Value words, ValueRange at) {
-    auto metadata = memref::ExtractStridedMetadataOp::create(e.b, e.loc, words);
-    Value element = metadata.getOffset();
-    for (auto [index, stride] : llvm::zip_equal(at, metadata.getStrides()))
-      element = e.addIndex(element, arith::MulIOp::create(e.b, e.loc, index, stride));
-    return pointerTo(e, metadata.getBaseBuffer(), e.mulIndex(element, 8));
-  }
   /// Where word `i` of a buffer stands, and from which element on its values do in `values`.
   std::pair<Value, SmallVector<Value>> placeOf(Value i, Value words, Value values) {
     SmallVector<Value> at = e.delinearize(i, cast<MemRefType>(words.getType()).getShape());
-    Value pointer = pointerToWord(words, at);
+    Value pointer = pointerToElement(e, words, at);
     at.back() = e.mulIndex(at.back(), valuesOf(values));
     return {pointer, at};
   }
@@ -261,7 +254,7 @@ struct Lowering {
     auto type = cast<VectorType>(op.getType());
     SmallVector<Value> pointers, values, at(op.getIndices());
     for (int64_t i = 0; i < type.getNumElements(); ++i) {
-      pointers.push_back(pointerToWord(op.getWords(), at));
+      pointers.push_back(pointerToElement(e, op.getWords(), at));
       at.back() = e.addIndex(at.back(), 1);
     }
     for (Value word : await(pointers))

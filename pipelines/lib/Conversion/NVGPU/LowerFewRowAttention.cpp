@@ -7,6 +7,8 @@
 
 #include "Streams.h"
 
+#include "../GPU/AttentionParts.h"
+
 #include "fleet/Conversion/NVGPUPasses.h"
 #include "fleet/IR/Fleet.h"
 
@@ -74,12 +76,10 @@ struct Part {
 /// Each lane loads and holds elements next to each other, so that a rotation
 /// needs one exchange with the lane half a warp away.
 Value Source::emit(Emitter &e, Value row, Value head) const {
-  int64_t size = shapeOf(buffer)[2], own = size / kWarp;
+  int64_t own = shapeOf(buffer)[2] / kWarp;
   Value lane = e.lane(), column = e.mulIndex(lane, own);
   // All loads first: they wait for nothing but each other.
-  Value x;
-  if (!receive)
-    x = e.loadVector(buffer, {row, head, column}, own);
+  Value x = receive ? Value() : e.loadVector(buffer, {row, head, column}, own);
   SmallVector<std::pair<Value, Value>> tables;
   for (Operation *step : steps) {
     if (auto norm = dyn_cast<RmsNormOp>(step))
@@ -91,25 +91,13 @@ Value Source::emit(Emitter &e, Value row, Value head) const {
   if (receive)
     x = TakeOp::create(e.b, e.loc, VectorType::get({own}, e.b.getF32Type()), buffer, ValueRange{row, head, column});
   for (auto [step, table] : llvm::zip_equal(steps, tables)) {
-    if (auto norm = dyn_cast<RmsNormOp>(step)) {
-      Value squares = e.sumLanes(e.reduce(vector::CombiningKind::ADD, e.mul(x, x)), 1, kWarp);
-      Value mean = e.add(e.div(squares, e.f32(size)), e.f32(norm.getEps().convertToDouble()));
-      Value scale = e.div(e.f32(1), math::SqrtOp::create(e.b, e.loc, mean));
-      x = e.mul(e.mul(x, e.broadcast(scale, own)), table.first);
-      continue;
-    }
-    SmallVector<Value> others;
-    for (int64_t i = 0; i < own; ++i)
-      others.push_back(e.shuffleXor(vector::ExtractOp::create(e.b, e.loc, x, i), kWarp / 2));
-    Value other = vector::FromElementsOp::create(e.b, e.loc, x.getType(), others);
-    Value isLow = less(e, lane, e.index(kWarp / 2));
-    Value across = choose(e, isLow, arith::NegFOp::create(e.b, e.loc, other), other);
-    x = e.add(e.mul(x, table.first), e.mul(across, table.second));
+    auto norm = dyn_cast<RmsNormOp>(step);
+    x = norm ? normHead(e, x, table.first, norm.getEps()) : rotateHead(e, x, table.first, table.second, lane);
   }
   return x;
 }
 
-/// The chain of norms and rotations that writes `value`, which only `user` reads.
+/// The chain of norms and rotations that writes `value`, which only `reader` reads.
 static std::optional<Source> findSource(Value value, Operation *reader) {
   Source source;
   Operation *user = reader;
@@ -118,7 +106,7 @@ static std::optional<Source> findSource(Value value, Operation *reader) {
     Operation *writer = nullptr;
     for (Operation *other : value.getUsers()) {
       // A norm may be computed in place.
-      if (other == user || llvm::is_contained(source.steps, other) || other == reader)
+      if (other == reader || llvm::is_contained(source.steps, other))
         continue;
       if (other->getBlock() != user->getBlock() || !isa<RopeOp, RmsNormOp, ReceiveOp>(other) ||
           other->getOperands().back() != value || !other->isBeforeInBlock(user))

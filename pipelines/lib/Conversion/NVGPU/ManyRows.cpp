@@ -168,8 +168,7 @@ struct Together {
   Value remade(Value number) {
     int64_t power = powerOfTwoIn(number);
     Value units = power > 1 ? quotient(number, power) : number;
-    Value word = madeHere(e, arith::IndexCastUIOp::create(e.b, e.loc, e.b.getI32Type(), units));
-    units = arith::IndexCastUIOp::create(e.b, e.loc, e.b.getIndexType(), word);
+    units = indexMadeHere(e, units);
     return power > 1 ? e.mulIndex(units, power) : units;
   }
   Value less(Value x, Value y) { return arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::ult, x, y); }
@@ -226,7 +225,7 @@ struct Together {
   Value rowOf(int64_t n) {
     // Rows past the end repeat the last one; their results are not stored.
     Value row = e.addIndex(e.addIndex(firstRow, group), n * kRows);
-    return c.rows % (groups * blocks * kRows) ? atMost(row, c.rows - 1) : row;
+    return hasRowsPast(c.rows, groups) ? atMost(row, c.rows - 1) : row;
   }
 
   /// Load `q` of a block of a chunk, in its place in `loaded`.
@@ -567,7 +566,7 @@ struct Together {
             e.storeRaw(both, partial, {e.addIndex(turn, j * turns), row, column});
           }
         };
-        if (c.rows % (groups * blocks * kRows))
+        if (hasRowsPast(c.rows, groups))
           e.ifThen(less(row, e.index(c.rows)), store);
         else
           store();

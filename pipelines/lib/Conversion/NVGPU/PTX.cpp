@@ -30,6 +30,15 @@ Value nv::pointerTo(Emitter &e, Value memref, Value offset) {
   return LLVM::IntToPtrOp::create(e.b, e.loc, LLVM::LLVMPointerType::get(e.b.getContext(), number), bits);
 }
 
+Value nv::pointerToElement(Emitter &e, Value memref, ValueRange indices) {
+  auto metadata = memref::ExtractStridedMetadataOp::create(e.b, e.loc, memref);
+  Value element = metadata.getOffset();
+  for (auto [index, stride] : llvm::zip_equal(indices, metadata.getStrides()))
+    element = e.addIndex(element, arith::MulIOp::create(e.b, e.loc, index, stride));
+  int64_t bytes = cast<MemRefType>(memref.getType()).getElementTypeBitWidth() / 8;
+  return pointerTo(e, metadata.getBaseBuffer(), e.mulIndex(element, bytes));
+}
+
 Value nv::globalPointer(Emitter &e, Value address) {
   Value bits = arith::IndexCastOp::create(e.b, e.loc, e.b.getI64Type(), address);
   return LLVM::IntToPtrOp::create(e.b, e.loc, LLVM::LLVMPointerType::get(e.b.getContext(), 1), bits);
@@ -113,11 +122,6 @@ static constexpr int64_t kNextElements = 128, kStepBytes = 2 * kNextElements;
 static constexpr int64_t kUnit = 16;
 
 RightSide nv::describeRight(Emitter &e, Value memref, Value offset, Value steps) {
-  // All lanes have the same: said so, it stands in a uniform register.
-  auto isUniform = [&](Value word) -> Value {
-    return NVVM::ShflOp::create(e.b, e.loc, e.b.getI32Type(), e.i32(-1), word, e.i32(0), e.i32(31), NVVM::ShflKind::idx,
-                                UnitAttr());
-  };
   Value address = e.addIndex(memref::ExtractAlignedPointerAsIndexOp::create(e.b, e.loc, memref), offset);
   Value bits = arith::IndexCastOp::create(e.b, e.loc, e.b.getI32Type(), address);
   // Shared memory ends below 2^18.
@@ -125,8 +129,8 @@ RightSide nv::describeRight(Emitter &e, Value memref, Value offset, Value steps)
   Value low = arith::OrIOp::create(e.b, e.loc, units, e.i32(kNextElements / kUnit << 16));
   Value nextColumns = e.i32(kDeep / kDepth * kStepBytes / kUnit);
   if (steps)
-    nextColumns = isUniform(arith::MulIOp::create(e.b, e.loc, steps, e.i32(kStepBytes / kUnit)));
-  return {isUniform(low), nextColumns};
+    nextColumns = uniform(e, arith::MulIOp::create(e.b, e.loc, steps, e.i32(kStepBytes / kUnit)));
+  return {uniform(e, low), nextColumns};
 }
 
 SmallVector<Value> nv::multiplyByGroup(Emitter &e, ArrayRef<Value> lhs, RightSide right, ArrayRef<Value> sum) {
@@ -208,6 +212,11 @@ Value nv::madeHere(Emitter &e, Value word) {
   return assembly(e, "mov.b32 $0, $1;", "=r,r", {word}, e.b.getI32Type()).getRes();
 }
 
+Value nv::indexMadeHere(Emitter &e, Value number) {
+  Value word = madeHere(e, arith::IndexCastUIOp::create(e.b, e.loc, e.b.getI32Type(), number));
+  return arith::IndexCastUIOp::create(e.b, e.loc, e.b.getIndexType(), word);
+}
+
 std::pair<Value, Value> nv::splitBf16(Emitter &e, Value low, Value high) {
   Value rounded = packBf16(e, low, high);
   auto [lowRounded, highRounded] = unpackBf16(e, rounded);
@@ -235,13 +244,7 @@ void nv::prefetchBulk(Emitter &e, Value pointer, Value bytes) {
 }
 
 void nv::prefetch(Emitter &e, Value memref, ValueRange indices) {
-  auto type = cast<MemRefType>(memref.getType());
-  auto metadata = memref::ExtractStridedMetadataOp::create(e.b, e.loc, memref);
-  Value element = metadata.getOffset();
-  for (auto [index, stride] : llvm::zip_equal(indices, metadata.getStrides()))
-    element = e.addIndex(element, arith::MulIOp::create(e.b, e.loc, index, stride));
-  Value pointer = pointerTo(e, memref, e.mulIndex(element, type.getElementTypeBitWidth() / 8));
-  assembly(e, "prefetch.global.L2 [$0];", "l", {pointer});
+  assembly(e, "prefetch.global.L2 [$0];", "l", {pointerToElement(e, memref, indices)});
 }
 
 void nv::takeRegisters(Emitter &e, int32_t count) {

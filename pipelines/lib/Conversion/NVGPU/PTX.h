@@ -15,6 +15,8 @@ using gpugen::Emitter;
 
 /// The pointer to byte `offset` (an index) of a memref without layout offset.
 Value pointerTo(Emitter &e, Value memref, Value offset);
+/// The pointer to the element at `indices`.
+Value pointerToElement(Emitter &e, Value memref, ValueRange indices);
 /// The pointer to global memory of this address (an index).
 Value globalPointer(Emitter &e, Value address);
 
@@ -66,6 +68,8 @@ Value uniformAddress(Emitter &e, Value address);
 Value electLane(Emitter &e);
 /// The same word (i32), made here: what follows from it is computed behind it.
 Value madeHere(Emitter &e, Value word);
+/// The same number (an index) of at most 32 bits, made here.
+Value indexMadeHere(Emitter &e, Value number);
 /// The lower (or upper) halves of two words, that of `x` in the lower half.
 Value selectHalves(Emitter &e, Value x, Value y, bool upper);
 /// f32, to 2 ulp: x / y, 1 / sqrt(x), 2^x. Results below the least normal number are 0.

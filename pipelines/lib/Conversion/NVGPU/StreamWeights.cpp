@@ -303,20 +303,21 @@ void NVGPUStreamWeights::runOnOperation() {
         << mostWideRows << " rows, found " << wide.getInputs()[0].getType();
     return signalPassFailure();
   }
-  int64_t turns = waves, slotBytes = kSlot;
+  int64_t groups = 1;
   if (isMany) {
-    std::optional<int64_t> groups = rowGroups(mostRows, waves, /*isWide=*/wide != nullptr);
-    if (!groups) {
+    std::optional<int64_t> found = rowGroups(mostRows, waves, /*isWide=*/wide != nullptr);
+    if (!found) {
       module.emitError("expected contractions of at most ")
           << waves * kRowsOfWarp << " rows, found " << mostRows << ": choose a smaller number of rows per step";
       return signalPassFailure();
     }
-    module->setAttr(kRowGroups, Builder(&getContext()).getI64IntegerAttr(*groups));
-    turns = waves / *groups, slotBytes = bytesOfSlot(*groups);
-    if (hasWarpgroups(*groups) && failed(orderWeights(dispatch)))
+    groups = *found;
+    module->setAttr(kRowGroups, Builder(&getContext()).getI64IntegerAttr(groups));
+    if (hasWarpgroups(groups) && failed(orderWeights(dispatch)))
       return signalPassFailure();
-    planTogether(dispatch, *groups, streams);
+    planTogether(dispatch, groups, streams);
   }
+  int64_t turns = waves / groups, slotBytes = bytesOfSlot(groups);
   // What stands in the bodies' buffer, behind their scratch.
   int64_t staged = 0, partial = 0;
   // Whether any body has its activations copied.
@@ -339,9 +340,9 @@ void NVGPUStreamWeights::runOnOperation() {
         loop && loop->loop->hasAttr(kTogether)) {
       // Sums come where chunks were.
       int64_t behind = loop->bytesOfSums(turns);
-      if (copiesChunks(loop->first, waves / turns)) {
+      if (copiesChunks(loop->first, groups)) {
         isCopied = true;
-        behind = std::max(behind, placeOfChunks(*loop) + bytesOfChunks(loop->first, waves, waves / turns));
+        behind = std::max(behind, placeOfChunks(*loop) + bytesOfChunks(loop->first, waves, groups));
       }
       own += behind;
     }
