@@ -31,7 +31,7 @@ def test_a_packaged_program_runs_on_the_executor(tmp_path, target):
 
 def test_a_program_for_an_nvidia_chip_is_packaged():
     step = compile(tiny("llama", torch.bfloat16), "sm_90a", tokens=1, context=64)
-    assert step.manifest["threads"] == 288
+    assert step.manifest["threads"] == 384
     assert step.manifest["workers"] == 132
     assert b".target sm_90a" in step.vmfb
 

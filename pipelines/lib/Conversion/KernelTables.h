@@ -31,6 +31,9 @@ struct KernelTables {
 /// with this table keeps the number of the step, and whether a flag did not come in time, in words of shared memory.
 constexpr StringRef kFlaggedTable = "flagged", kStepNumber = "step_number", kLate = "late";
 
+/// How the names of tables begin that the walk has brought to shared memory.
+constexpr StringRef kCached = "cached_";
+
 /// On a fleet.receive: a barrier stands in front of the first op that reads what it brings, so that it needs none of
 /// its own.
 constexpr StringRef kUnsynced = "fleet.unsynced";

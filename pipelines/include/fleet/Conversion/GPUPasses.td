@@ -171,13 +171,13 @@ def AMDGPULowerEvents : Pass<"fleet-amdgpu-lower-events", "::mlir::gpu::GPUModul
                         "meeting, binding, bypass), with @N that of task N alone">];
 }
 
-def AMDGPULocalizeThreads : Pass<"fleet-amdgpu-localize-threads", "::mlir::gpu::GPUModuleOp"> {
+def GPULocalizeThreads : Pass<"fleet-gpu-localize-threads", "::mlir::gpu::GPUModuleOp"> {
   let summary = "hide from each body that its thread number is everybody's";
   let description = [{
     Input: the LLVM dialect with one function a body. Output: the thread number of
     a function passes through an opaque move, so that after inlining LLVM does not
     compute the comparisons and lane numbers of all bodies once, in front of the
-    walk, where they would fill the scalar registers.
+    walk, where they would fill the scalar registers of AMD's chips and be spilled on NVIDIA's.
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
 }

@@ -41,8 +41,7 @@ constexpr int64_t kFewRows = 4;
 constexpr int64_t kDeep = kSlot / (kColumns * 2);
 /// Rows of activations that a warp holds a chunk of in registers; of f32, which are two bf16.
 constexpr int64_t kRowsOfWarp = 16, kWideRowsOfWarp = 8;
-/// Registers of a lane for sums and the chunk of activations: a third warp on one of
-/// a multiprocessor's four register files leaves each 168. Warpgroups have 216.
+/// Registers of a lane, of 216, for sums and the chunk of activations.
 constexpr int64_t kMostHeld = 112, kMostHeldOfWarpgroup = 160;
 /// Tiles together: more only make the code longer. Of a warpgroup a tile is a few instructions.
 constexpr int64_t kMostTogether = 6, kMostTogetherOfWarpgroup = 8;
@@ -59,9 +58,10 @@ constexpr int64_t kMostLoaded = 16;
 /// Whether attention of many rows has an mma for heads of `size` elements of which `group` share their keys.
 inline bool hasHeads(int64_t group, int64_t size) { return group <= kRows && size % 64 == 0; }
 
-/// Whether such attention norms and rotates its rows' queries and keys as well: a warp has a head.
+/// Whether such attention norms and rotates its rows' queries and keys as well: a warp has a head. With two rows a warp
+/// and no copies that run ahead it takes longer than tasks of their own and their exchange.
 inline bool rotatesHeads(int64_t rows, int64_t group, int64_t size) {
-  return rows > kMostLoaded && hasHeads(group, size) && llvm::isPowerOf2_64(size);
+  return (rows == kWaves || rows > kMostLoaded) && hasHeads(group, size) && llvm::isPowerOf2_64(size);
 }
 
 /// The warps of a turn for so many rows, a divisor of `waves`; none if there are

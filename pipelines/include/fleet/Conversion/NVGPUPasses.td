@@ -14,10 +14,22 @@ def NVGPUFlagExchanges : Pass<"fleet-nvgpu-flag-exchanges", "::mlir::ModuleOp"> 
     anything else reads or writes, and a kernel whose order would not follow from the waits that are left.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect"];
-  let options = [Option<"mostRows", "most-rows", "int64_t", "1", "rows of the steps whose results are flagged, at most">,
+  let options = [Option<"mostRows", "most-rows", "int64_t", "2", "rows of the steps whose results are flagged, at most">,
                  Option<"mostPositions", "most-positions", "int64_t", "128",
                         "positions that a part of attention may have where results are flagged: all threads of those "
                         "that wait poll, and would slow down a long one">];
+}
+
+def NVGPUKeepWalk : Pass<"fleet-nvgpu-keep-walk", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "what the walk needs behind a body waits in shared memory";
+  let description = [{
+    Bodies need nearly all registers. A number that the walk over the queue knows before it calls @dispatch and needs
+    again behind it would be spilled to local memory, whose line is no longer in the L1 by then: each costs a way to the L2 between two
+    tasks. Input: the persistent kernel of `fleet-gpu-driver`. Output: such numbers stand in a word of shared
+    memory for each warp, or are computed again from one that does and from the cached tables. A kernel without such a loop is left as it is.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect", "::mlir::LLVM::LLVMDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::NVVM::NVVMDialect"];
 }
 
 def NVGPUStreamWeights : Pass<"fleet-nvgpu-stream-weights", "::mlir::gpu::GPUModuleOp"> {

@@ -250,7 +250,7 @@ struct Walk {
   }
   /// The copy of a table in LDS, which the walk makes first.
   Value cached(memref::GlobalOp global) {
-    return e.shared(("cached_" + global.getSymName()).str(),
+    return e.shared((kCached + global.getSymName()).str(),
                     inWorkgroupMemory(global.getType().getShape(), e.b.getI32Type()));
   }
   Value cache(memref::GlobalOp global) {

@@ -74,7 +74,7 @@ void mlir::fleet::buildAMDGPUToLLVMPipeline(OpPassManager &manager,
   manager.addPass(createReconcileUnrealizedCastsPass());
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
-  manager.nest<gpu::GPUModuleOp>().addPass(createAMDGPULocalizeThreads());
+  manager.nest<gpu::GPUModuleOp>().addPass(createGPULocalizeThreads());
   manager.addPass(createGPUFinalizeLLVM());
 }
 

@@ -31,6 +31,7 @@ void mlir::fleet::buildNVGPUToLLVMPipeline(OpPassManager &manager, const NVGPUTo
   manager.addPass(createGPUDriver(driver));
   {
     auto &kernel = manager.nest<gpu::GPUModuleOp>();
+    kernel.addPass(createNVGPUKeepWalk());
     kernel.addPass(createNVGPULowerFewRowAttention());
     kernel.addPass(createNVGPULowerAttention());
     GPULowerNamedOpsOptions named;
@@ -59,6 +60,7 @@ void mlir::fleet::buildNVGPUToLLVMPipeline(OpPassManager &manager, const NVGPUTo
   manager.addPass(createReconcileUnrealizedCastsPass());
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
+  manager.nest<gpu::GPUModuleOp>().addPass(createGPULocalizeThreads());
   manager.addPass(createGPUFinalizeLLVM());
   manager.addPass(createNVGPUPlaceShared());
 }

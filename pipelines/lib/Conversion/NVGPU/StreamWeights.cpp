@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "../KernelTables.h"
 #include "CopiedChunks.h"
 
 #include "fleet/Conversion/NVGPUPasses.h"
@@ -45,7 +46,7 @@ static constexpr int32_t kRegistersOfWalk = 216, kRegistersOfProducer = 72;
 static constexpr int64_t kWideBytes = 4;
 /// The walk's copies of tables in shared memory, of which the second has a worker's own
 /// entries of @cu_tasks, from 0 on.
-static constexpr StringRef kCached = "cached_", kCachedQueue = "cached_queue";
+static constexpr StringRef kCachedQueue = "cached_queue";
 
 std::optional<Contraction> nv::matchContraction(linalg::MatmulOp op) {
   if (op.hasUserDefinedMaps() || op.getNumResults())
@@ -693,8 +694,8 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, bool is
     Value position = e.shared("ring_position", inWorkgroupMemory({count}, e.b.getI32Type()));
     memref::StoreOp::create(e.b, e.loc, e.i32(0), position, turns ? e.wave() : e.thread());
   });
-  // Registers are handed from one warpgroup to another: then the producer has one of its own.
-  bool handsOver = hasWarpgroups(groups);
+  // Registers are handed from one warpgroup to another, so that the producer has one of its own.
+  bool handsOver = workgroup.waves() % kWarpgroup == 0;
   int32_t threads = workgroup.threads + (handsOver ? kWarpgroup : 1) * workgroup.lanes;
   nv::barrier(e, 0, threads);
   step.setKnownBlockSizeAttr(builder.getDenseI32ArrayAttr({threads, 1, 1}));

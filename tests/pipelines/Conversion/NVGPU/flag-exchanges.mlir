@@ -1,8 +1,8 @@
 // Results that carry the number of their step: who writes and who reads them, which waits they make needless.
 // RUN: sed "s/OTHER//" %s | fleet-opt --fleet-nvgpu-flag-exchanges | FileCheck %s
 // Not of more rows than the pass is told, nor what is read in a way that words cannot be.
-// RUN: sed "s/OTHER//; s/tokens = 1 : i64/tokens = 2 : i64/" %s | fleet-opt --fleet-nvgpu-flag-exchanges | FileCheck %s --check-prefix=PLAIN
-// RUN: sed "s/OTHER//; s/tokens = 1 : i64/tokens = 2 : i64/" %s | fleet-opt --fleet-nvgpu-flag-exchanges=most-rows=2 | FileCheck %s
+// RUN: sed "s/OTHER//; s/tokens = 1 : i64/tokens = 3 : i64/" %s | fleet-opt --fleet-nvgpu-flag-exchanges | FileCheck %s --check-prefix=PLAIN
+// RUN: sed "s/OTHER//; s/tokens = 1 : i64/tokens = 3 : i64/" %s | fleet-opt --fleet-nvgpu-flag-exchanges=most-rows=3 | FileCheck %s
 // RUN: sed "s/OTHER/%other = memref.reinterpret_cast %x to offset: [0], sizes: [32], strides: [1] : memref<1x32xf32, #fleet.mem<hbm>> to memref<32xf32, strided<[1]>, #fleet.mem<hbm>>/" %s | fleet-opt --fleet-nvgpu-flag-exchanges | FileCheck %s --check-prefix=HALF
 // Then a worker that has no part in the norm, and so never waited for x, does so for the sum.
 // RUN: sed "s/OTHER/%other = memref.reinterpret_cast %x to offset: [0], sizes: [32], strides: [1] : memref<1x32xf32, #fleet.mem<hbm>> to memref<32xf32, strided<[1]>, #fleet.mem<hbm>>/; s/dense<\[0, 3, 6\]>/dense<[0, 4, 6]>/; s/\[1, 0, 1\], \[2, 0, 1\], \[0, 1, 2\], \[1, 1, 2\]/[1, 0, 1], [1, 1, 2], [2, 0, 1], [0, 1, 2]/" %s | fleet-opt --fleet-nvgpu-flag-exchanges | FileCheck %s --check-prefix=PUT

@@ -25,6 +25,6 @@
 // TARGET: history = {{[0-9]+}} : i64
 // TARGET-SAME: most_steps = 64 : i64
 // TARGET-SAME: shared = {{[0-9]+}} : i64
-// TARGET-SAME: threads = 288 : i64
+// TARGET-SAME: threads = 384 : i64
 // TARGET-SAME: fleet.phase = "target"
 // TARGET: llvm.func @fleet_step(

@@ -39,12 +39,12 @@ module attributes {fleet.target = #fleet.target<"sm_90a", backend = nvvm, chiple
     // The walk: its own barrier, with which its copies are whole, then that of all threads, and what it did behind it.
     // CHECK: memref.get_global @cached_queue
     // CHECK: gpu.barrier
-    // CHECK: %[[ALL:.*]] = arith.constant 288 : i32
+    // CHECK: %[[ALL:.*]] = arith.constant 384 : i32
     // CHECK-NEXT: nvvm.barrier id = %{{.*}} number_of_threads = %[[ALL]]
     // CHECK: "after"
     // CHECK: } else {
     // The whole warp waits there; its first thread reads the copies.
-    // CHECK: %[[ALL:.*]] = arith.constant 288 : i32
+    // CHECK: %[[ALL:.*]] = arith.constant 384 : i32
     // CHECK-NEXT: nvvm.barrier id = %{{.*}} number_of_threads = %[[ALL]]
     // CHECK: scf.if
     // CHECK-NOT: @cu_tasks

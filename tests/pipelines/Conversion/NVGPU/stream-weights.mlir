@@ -82,20 +82,22 @@ module attributes {fleet.target = #fleet.target<"sm_90a", backend = nvvm, chiple
     }
     // CHECK-LABEL: gpu.func @fleet_step
     // CHECK-SAME: %[[PARAMS:[^:]*]]: memref<1024xi8
-    // CHECK-SAME: %[[STEPS:[^:]*]]: i32) kernel attributes {known_block_size = array<i32: 288, 1, 1>}
+    // CHECK-SAME: %[[STEPS:[^:]*]]: i32) kernel attributes {known_block_size = array<i32: 384, 1, 1>, nvvm.minctasm = 1 : i32}
     // One thread makes the barriers, all threads wait for it.
     // CHECK: scf.if
     // CHECK: scf.for
     // CHECK-COUNT-2: mbarrier.init.shared::cta.b64
     // CHECK: fence.mbarrier_init.release.cluster
     // CHECK: %[[WALKS:.*]] = arith.cmpi ult
-    // CHECK: %[[ALL:.*]] = arith.constant 288 : i32
+    // CHECK: %[[ALL:.*]] = arith.constant 384 : i32
     // CHECK: nvvm.barrier id = %{{.*}} number_of_threads = %[[ALL]]
-    // The walk is as it was.
+    // The walk is as it was, with the registers that the producer's warpgroup gives away.
     // CHECK: scf.if %[[WALKS]] {
+    // CHECK-NEXT: setmaxnreg.inc.sync.aligned.u32 216
     // CHECK-NEXT: gpu.barrier
     // CHECK-NEXT: } else {
-    // The first thread of the new warp: steps, the queue, tiles, streams, slots of 8192 bytes.
+    // CHECK-NEXT: setmaxnreg.dec.sync.aligned.u32 72
+    // The first thread of the new warps: steps, the queue, tiles, streams, slots of 8192 bytes.
     // CHECK: scf.if
     // CHECK: %[[N:.*]] = arith.index_cast %[[STEPS]] : i32 to index
     // CHECK: scf.for {{.*}} to %[[N]]
