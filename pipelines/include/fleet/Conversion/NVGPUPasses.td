@@ -33,15 +33,15 @@ def NVGPUKeepWalk : Pass<"fleet-nvgpu-keep-walk", "::mlir::gpu::GPUModuleOp"> {
 }
 
 def NVGPUStreamWeights : Pass<"fleet-nvgpu-stream-weights", "::mlir::gpu::GPUModuleOp"> {
-  let summary = "one warp copies the weights of all queued tasks into a ring, ahead of the events";
+  let summary = "one thread copies the weights of all queued tasks into a ring, ahead of the events";
   let description = [{
     Weights do not depend on activations. Input: the persistent kernel of
     `fleet-gpu-driver`, bodies with linalg.matmul by bf16 whose right side is a
     tile of 16 columns of a parameter, read once for each tile of the body's
-    loop. Output: one more warp, whose first thread walks the same queue, waits
+    loop. Output: one more warpgroup, or a warp where those of the walk are no whole ones, whose first thread walks the same queue, waits
     for no event and copies these tiles by `cp.async.bulk` into a ring in shared
     memory, as many slots of 8 KB as are left; the matmuls are marked
-    `fleet.streamed`. At most 96 KB are on their way at once. When the warp reaches
+    `fleet.streamed`. A warpgroup keeps 72 registers a lane and gives the walk 216. At most 96 KB are on their way at once. When it reaches
     a task it also asks the L2 for the task's small parameters and for the part of
     the caches that `fleet.caches` on its body names. With more than 4 rows tiles are
     streamed in the order in which they are computed together (`fleet.many_rows`),
