@@ -84,7 +84,7 @@ def GPUFinalizeLLVM : Pass<"fleet-gpu-finalize-llvm", "::mlir::ModuleOp"> {
   let summary = "one module of the LLVM dialect, everything inlined into the kernel";
   let description = [{
     Input: a `gpu.module` of the LLVM dialect. Output: its contents in the module
-    itself, every function but @fleet_step private and always inlined. Fails if
+    itself, every function `convergent`, and private and always inlined but for @fleet_step. Fails if
     an op is left that is not of the LLVM, ROCDL or NVVM dialect.
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];

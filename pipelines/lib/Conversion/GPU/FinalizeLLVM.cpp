@@ -40,7 +40,11 @@ struct GPUFinalizeLLVM : mlir::fleet::impl::GPUFinalizeLLVMBase<GPUFinalizeLLVM>
       if (auto global = dyn_cast<LLVM::GlobalOp>(op)) {
         global.setLinkage(LLVM::Linkage::Internal);
       } else if (auto function = dyn_cast<LLVM::LLVMFuncOp>(op)) {
-        if (function.isExternal() || function.getName() == "fleet_step")
+        if (function.isExternal())
+          continue;
+        // Bodies contain barriers: a call must not be doubled, once for one thread and once for the others.
+        function.setConvergent(true);
+        if (function.getName() == "fleet_step")
           continue;
         // A call would need a stack: the chip's is memory.
         function.setLinkage(LLVM::Linkage::Internal);

@@ -3,7 +3,7 @@
 // CHECK: module
 // CHECK-NOT: gpu.module
 // CHECK: llvm.mlir.global internal constant @table
-// CHECK: llvm.func internal @body() attributes {always_inline}
+// CHECK: llvm.func internal @body() attributes {always_inline, convergent}
 // CHECK: llvm.func @fleet_step()
 module attributes {gpu.container_module} {
   gpu.module @fleet {
