@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import gpu_build
 import gpu_decode
 import gpu_layers
+import gpu_profile
 import gpu_reference
 
 from fleet_mlir import Executable, FleetError
@@ -354,3 +355,45 @@ def test_no_other_kernel_goes_without_prefetch():
             config(), "gfx950:2x2", tokens=1, slots=1, context=32, out_rows=1, cache=False, compile_to="kernel",
             schedule="prefetch=off",
         )  # fmt: skip
+
+
+PROFILE = """"Kernel Name","normal_"
+"Address","Source","# Samples","Instructions Executed","stall_long_sb","stall_wait","stall_wait (Not Issued)"
+"0x100","      EXIT","9","1","0","9","9"
+"Kernel Name","fleet_step"
+"Address","Source","# Samples","Instructions Executed","stall_long_sb","stall_wait","stall_wait (Not Issued)"
+"0x7f00","      LDL.64 R4, [R1+0x8]","2","1024","0","2","1"
+"0x7f10","      LDL R8, [R1]","1","1024","0","1","1"
+"0x7f20","      IMAD R9, R2, 0xc, R3","0","1024","0","0","0"
+"0x7f30","      IADD3 R9, R5, R8, RZ","60","1024","57","3","3"
+"0x7f40","      STS [R9], R5","37","1024","30","7","7"
+"""
+
+
+def test_a_profile_says_which_spilled_registers_are_waited_for(tmp_path):
+    path = tmp_path / "step.csv"
+    path.write_text(PROFILE)
+    code = gpu_profile.read(path)
+    assert [one.at for one in code] == [0, 16, 32, 48, 64]
+    assert [(load.at, user.at) for load, user in gpu_profile.spilled(code)] == [(0, 48), (16, 48)]
+    lines = gpu_profile.report(code, 10).splitlines()
+    assert lines[:3] == ["100 samples, 5 instructions of 0 KB", " 87.00 % long_sb", " 13.00 % wait"]
+    assert lines[4].split() == "3.00 % 60.00 % 0x30 x1,024 IADD3 R9, R5, R8, RZ long_sb 95 %, wait 5 %".split()
+    assert lines[7] == " 60.00 % at what needs one of 2 spilled registers:"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("==ERROR== Could not open report file\n", "expected ncu's source page as CSV, found no kernel in"),
+        (PROFILE.replace('"# Samples"', '"Samples"'), "expected a column '# Samples' in"),
+        (PROFILE.replace('"37","1024"', '"37","1,0"'), "expected whole numbers in line 10 of .*'1,0'"),
+        ("\n".join([*PROFILE.splitlines()[:5], '"0x0","EXIT","0","1","0","0","0"']), "expected samples of instructions, found none"),
+    ],
+)  # fmt: skip
+def test_what_is_no_profile_is_said_in_a_sentence(tmp_path, monkeypatch, text, message):
+    path = tmp_path / "step.csv"
+    path.write_text(text)
+    monkeypatch.setattr(sys, "argv", ["gpu_profile.py", "read", str(path)])
+    with pytest.raises(SystemExit, match=message):
+        gpu_profile.main()

@@ -58,6 +58,8 @@ private:
   /// Values that have a word each, and which.
   llvm::MapVector<Value, int64_t> places;
 
+  /// What fits a word: of an index, which counts entries, tasks or steps, the lower half.
+  static bool isWord(Type type) { return type.isIndex() || type.isInteger(32) || type.isInteger(1); }
   bool isInside(Value value) { return loop->isAncestor(value.getParentBlock()->getParentOp()); }
   /// Whether `op` runs behind the call in a turn of the loop.
   bool isBehind(Operation *op) {
@@ -68,7 +70,7 @@ private:
   }
   /// A scalar that would stand in a register during the call if `user` had it as it is.
   bool isLong(Value value, Operation *user) {
-    if (!value.getType().isIntOrIndex() || isCheap(value))
+    if (!isWord(value.getType()) || isCheap(value))
       return false;
     return isInside(value) ? isBehind(user) && !isBehind(value) : true;
   }
@@ -103,7 +105,7 @@ private:
     return global && global.getName().starts_with(kCached);
   }
   void number(Value value) {
-    if (isCheap(value) || !value.getType().isIntOrIndex())
+    if (isCheap(value) || !isWord(value.getType()))
       return;
     if (!isAgain(value)) {
       places.try_emplace(value, places.size());
@@ -132,7 +134,7 @@ private:
     syncWarp(e);
   }
   Value bring(Value value) {
-    if (isCheap(value) || !value.getType().isIntOrIndex())
+    if (isCheap(value) || !isWord(value.getType()))
       return value;
     if (!isAgain(value)) {
       Value word = LLVM::LoadOp::create(e.b, e.loc, e.b.getI32Type(), pointer(places.lookup(value)), /*alignment=*/4,
