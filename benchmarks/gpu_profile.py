@@ -52,9 +52,7 @@ def read(path: Path) -> list[Instruction]:
     if missing := [name for name in COLUMNS if name not in header]:
         raise ValueError(f"expected a column '{missing[0]}' in {path}, found {', '.join(header[:4])} and others")
     place = {name: header.index(name) for name in COLUMNS}
-    reasons = {
-        name.removeprefix("stall_"): i for i, name in enumerate(header) if re.fullmatch(r"stall_\w+", name)
-    }  # fmt: skip
+    reasons = {name.removeprefix("stall_"): i for i, name in enumerate(header) if re.fullmatch(r"stall_\w+", name)}
     found = []
     for row in rows[begins[-1] + 2 :]:
         if len(row) != len(header):
@@ -128,16 +126,14 @@ def report(code: Sequence[Instruction], least: float) -> str:
 def run(program: Path, context: int, steps: int) -> None:
     """Steps at position ``context`` with random weights, for the profiler to look at."""
     import torch
+    from gpu_decode import launches
     from gpu_reference import RandomWeights
 
     from fleet_mlir import Executable
 
     with torch.no_grad():
         step = Executable.load(program).bind(RandomWeights(), device="cuda")
-    rows = step.tokens
-    for _ in range(steps):
-        step.state.filled[:] = [context] * step.slots  # what the caches hold does not change the time
-        step.step([5] * rows, [context] * rows, range(rows), range(rows))
+    launches(step, context, 1, steps)
 
 
 def main() -> None:

@@ -49,14 +49,12 @@ def build(folder: Path, config: str, tokens: int, context: int) -> None:
 def run(folder: Path, context: int) -> None:
     """The stamps of a step at position ``context``, after others that warm the chip up."""
     import torch
+    from gpu_decode import launches
     from gpu_reference import RandomWeights
 
     with torch.no_grad():
         step = Executable.load(folder / "step.fleet").bind(RandomWeights(), device="cuda")
-    rows = step.tokens
-    for _ in range(20):
-        step.state.filled[:] = [context] * step.slots  # what the caches hold does not change the time
-        step.step([5] * rows, [context] * rows, range(rows), range(rows))
+    launches(step, context, 1, 20)
     clock = subprocess.run(
         ["nvidia-smi", "--query-gpu=clocks.sm", "--format=csv,noheader,nounits"], capture_output=True, text=True, check=True
     ).stdout.split()[0]  # fmt: skip

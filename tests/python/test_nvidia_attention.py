@@ -240,6 +240,8 @@ def check_rotated(case, **how):
             (18, 4, 128, 64, 2, 5), {**ROTATED, "row_groups": 4, "normed": True}, id="of one request, 4 heads"
         ),
         pytest.param((34, 3, 128, 64, 2, 5), {**NARROW, "row_groups": 4, "normed": True}, id="of one request, 3 heads"),
+        pytest.param((8, 4, 128, 96, 2, 9), {**ROTATED, "normed": True}, id="nothing is copied"),
+        pytest.param((8, 4, 64, 96, 2, 3), {**NARROW, "normed": True}, id="of one request, nothing is copied"),
     ],
 )
 def test_rows_are_normed_and_rotated(shape, how):

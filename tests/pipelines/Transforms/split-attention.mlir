@@ -6,7 +6,7 @@
 // One core of a CPU walks all queues, so that nothing is split.
 // RUN: fleet-opt %s --fleet-set-target=target=cpu --fleet-split-attention | FileCheck %s --check-prefix=CPU
 // CPU-NOT: fleet.attention_
-// CPU-COUNT-22: fleet.attention ins(
+// CPU-COUNT-23: fleet.attention ins(
 // CPU-NOT: fleet.attention
 
 // RUN: not fleet-opt %s --fleet-split-attention 2>&1 | FileCheck %s --check-prefix=NONE
@@ -151,7 +151,7 @@ func.func @rows_64_heads_2(%q: tensor<64x8x128xf32>, %k: tensor<64x2x128xf32>, %
   return %0 : tensor<64x8x128xf32>
 }
 
-// With more than 16 rows attention of NVIDIA GPUs norms and rotates its rows' queries and keys itself: no task has to do so before.
+// With 8 rows, or more than 16, attention of NVIDIA GPUs norms and rotates its rows' queries and keys itself: no task has to do so before.
 // CHECK-LABEL: func @rotated_32
 // CHECK-SAME: %[[Q:[^:]*]]: {{[^,]*}}, %[[K:[^:]*]]: {{[^,]*}}, %{{.*}}, %{{.*}}, %[[COS:[^:]*]]: {{[^,]*}}, %[[SIN:[^:]*]]: {{[^,]*}}, %[[WQ:[^:]*]]: {{[^,]*}}, %[[WK:[^:]*]]: {{[^,]*}}, %{{[^:]*}}: tensor<{{[0-9]*}}xi32>
 // GFX950: fleet.attention_partial ins(%{{[0-9]+}}, %{{[0-9]+}}, {{.*}}) outs(
@@ -163,6 +163,18 @@ func.func @rotated_32(%q: tensor<32x32x128xf32>, %k: tensor<32x8x128xf32>, %qm: 
   %3 = fleet.rope ins(%1, %cos, %sin : tensor<32x8x128xf32>, tensor<32x128xf32>, tensor<32x128xf32>) outs(%k : tensor<32x8x128xf32>) -> tensor<32x8x128xf32>
   %4 = fleet.attention ins(%2, %3, %k, %i, %i, %c, %c : tensor<32x32x128xf32>, tensor<32x8x128xf32>, tensor<32x8x128xf32>, tensor<32xi32>, tensor<32xi32>, memref<32x8x1152x128xbf16>, memref<32x8x1152x128xbf16>) outs(%q : tensor<32x32x128xf32>) {scale = 0.25 : f64} -> tensor<32x32x128xf32>
   return %4 : tensor<32x32x128xf32>
+}
+// CHECK-LABEL: func @rotated_8
+// CHECK-SAME: %[[Q:[^:]*]]: {{[^,]*}}, %[[K:[^:]*]]: {{[^,]*}}, %{{.*}}, %{{.*}}, %[[COS:[^:]*]]: {{[^,]*}}, %[[SIN:[^:]*]]: {{[^,]*}}, %[[WQ:[^:]*]]: {{[^,]*}}, %[[WK:[^:]*]]: {{[^,]*}}, %{{[^:]*}}: tensor<{{[0-9]*}}xi32>
+// GFX950: fleet.attention_partial ins(%{{[0-9]+}}, %{{[0-9]+}}, {{.*}}) outs(
+// SM90: fleet.attention_partial ins(%[[Q]], %[[K]], %[[K]], {{.*}}) rotate(%[[COS]], %[[SIN]] : tensor<8x128xf32>, tensor<8x128xf32>) norm(%[[WQ]], %[[WK]] : tensor<128xbf16>, tensor<128xbf16>) outs({{.*}}) {dealt = 16 : i64, eps = 9.9999999999999995E-7 : f64, parts = 16 : i64,
+func.func @rotated_8(%q: tensor<8x32x128xf32>, %k: tensor<8x8x128xf32>, %qm: tensor<8x32x128xf32>, %km: tensor<8x8x128xf32>, %cos: tensor<8x128xf32>, %sin: tensor<8x128xf32>, %wq: tensor<128xbf16>, %wk: tensor<128xbf16>, %i: tensor<8xi32>, %c: memref<8x8x1152x128xbf16>) -> tensor<8x32x128xf32> {
+  %0 = fleet.rms_norm ins(%q, %wq : tensor<8x32x128xf32>, tensor<128xbf16>) outs(%qm : tensor<8x32x128xf32>) {eps = 1.0e-6 : f64} -> tensor<8x32x128xf32>
+  %1 = fleet.rms_norm ins(%k, %wk : tensor<8x8x128xf32>, tensor<128xbf16>) outs(%km : tensor<8x8x128xf32>) {eps = 1.0e-6 : f64} -> tensor<8x8x128xf32>
+  %2 = fleet.rope ins(%0, %cos, %sin : tensor<8x32x128xf32>, tensor<8x128xf32>, tensor<8x128xf32>) outs(%q : tensor<8x32x128xf32>) -> tensor<8x32x128xf32>
+  %3 = fleet.rope ins(%1, %cos, %sin : tensor<8x8x128xf32>, tensor<8x128xf32>, tensor<8x128xf32>) outs(%k : tensor<8x8x128xf32>) -> tensor<8x8x128xf32>
+  %4 = fleet.attention ins(%2, %3, %k, %i, %i, %c, %c : tensor<8x32x128xf32>, tensor<8x8x128xf32>, tensor<8x8x128xf32>, tensor<8xi32>, tensor<8xi32>, memref<8x8x1152x128xbf16>, memref<8x8x1152x128xbf16>) outs(%q : tensor<8x32x128xf32>) {scale = 0.25 : f64} -> tensor<8x32x128xf32>
+  return %4 : tensor<8x32x128xf32>
 }
 // In bf16 they are rounded behind the rotation alone, as before.
 // CHECK-LABEL: func @rotated_64
@@ -187,7 +199,7 @@ func.func @rotated_without_norm(%q: tensor<32x32x128xf32>, %k: tensor<32x8x128xf
   %4 = fleet.attention ins(%2, %3, %k, %i, %i, %c, %c : tensor<32x32x128xf32>, tensor<32x8x128xf32>, tensor<32x8x128xf32>, tensor<32xi32>, tensor<32xi32>, memref<32x8x1152x128xbf16>, memref<32x8x1152x128xbf16>) outs(%q : tensor<32x32x128xf32>) {scale = 0.25 : f64} -> tensor<32x32x128xf32>
   return %4 : tensor<32x32x128xf32>
 }
-// Fewer rows, heads that no warp has as a whole, keys with other angles, and norms that are rounded, stay as they are.
+// 16 rows, heads that no warp has as a whole, keys with other angles, and norms that are rounded, stay as they are.
 // CHECK-LABEL: func @rotated_16
 // CHECK: fleet.attention_partial ins(%{{[0-9]+}}, %{{[0-9]+}}, {{.*}}) outs(
 func.func @rotated_16(%q: tensor<16x32x128xf32>, %k: tensor<16x8x128xf32>, %qm: tensor<16x32x128xf32>, %km: tensor<16x8x128xf32>, %cos: tensor<16x128xf32>, %sin: tensor<16x128xf32>, %wq: tensor<128xbf16>, %wk: tensor<128xbf16>, %i: tensor<16xi32>, %c: memref<16x8x1152x128xbf16>) -> tensor<16x32x128xf32> {

@@ -41,7 +41,8 @@ constexpr int64_t kFewRows = 4;
 constexpr int64_t kDeep = kSlot / (kColumns * 2);
 /// Rows of activations that a warp holds a chunk of in registers; of f32, which are two bf16.
 constexpr int64_t kRowsOfWarp = 16, kWideRowsOfWarp = 8;
-/// Registers of a lane, of 216, for sums and the chunk of activations.
+/// Registers of a lane, of 216, for sums and the chunk of activations: warps that are no warpgroup hold weights beside
+/// them.
 constexpr int64_t kMostHeld = 112, kMostHeldOfWarpgroup = 160;
 /// Tiles together: more only make the code longer. Of a warpgroup a tile is a few instructions.
 constexpr int64_t kMostTogether = 6, kMostTogetherOfWarpgroup = 8;

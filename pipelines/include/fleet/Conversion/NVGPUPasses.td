@@ -46,7 +46,7 @@ def NVGPUStreamWeights : Pass<"fleet-nvgpu-stream-weights", "::mlir::gpu::GPUMod
     the caches that `fleet.caches` on its body names. With more than 4 rows tiles are
     streamed in the order in which they are computed together (`fleet.many_rows`),
     and slots are a multiple of the warps. Fails where there is no room for a slot a
-    warp and 4 more, with many rows for two slots a warp. Without `prefetch` the warp
+    warp and 4 more, with many rows for two slots a warp. Without `prefetch` it
     asks for nothing of a task before its workgroup calls @dispatch for it.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::fleet::FleetDialect",

@@ -85,8 +85,8 @@ def SplitAttention : Pass<"fleet-split-attention", "ModuleOp"> {
     at most 16, of at least 64 positions. On chips of several dies, where the merge is
     shared by query heads, there may be more, of at least 16 positions, if the model of
     costs finds that they save 5 % of attention and merge. On NVIDIA GPUs the context is
-    dealt to the parts in blocks of 16 positions from 8 rows on (`dealt`), and with more than 16
-    rows attention takes over a whole `fleet.rope` of its queries and keys (`rotate`), and
+    dealt to the parts in blocks of 16 positions from 8 rows on (`dealt`), and with 8 rows, or more than 16,
+    attention takes over a whole `fleet.rope` of its queries and keys (`rotate`), and
     the `fleet.rms_norm` in front of it (`norm`), if heads have a power of two of at least 64 elements
     and at most 8 share a key. Leaves attention whole where one part is enough or the target is a CPU.
   }];

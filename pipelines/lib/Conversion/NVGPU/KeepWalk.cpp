@@ -60,6 +60,8 @@ private:
 
   /// What fits a word: of an index, which counts entries, tasks or steps, the lower half.
   static bool isWord(Type type) { return type.isIndex() || type.isInteger(32) || type.isInteger(1); }
+  /// A scalar that takes a register as long as it is needed.
+  bool takesRegister(Value value) { return isWord(value.getType()) && !isCheap(value); }
   bool isInside(Value value) { return loop->isAncestor(value.getParentBlock()->getParentOp()); }
   /// Whether `op` runs behind the call in a turn of the loop.
   bool isBehind(Operation *op) {
@@ -68,11 +70,9 @@ private:
         return own != above && above->isBeforeInBlock(own);
     return false;
   }
-  /// A scalar that would stand in a register during the call if `user` had it as it is.
+  /// Whether it would stand in a register during the call if `user` had it as it is.
   bool isLong(Value value, Operation *user) {
-    if (!isWord(value.getType()) || isCheap(value))
-      return false;
-    return isInside(value) ? isBehind(user) && !isBehind(value) : true;
+    return takesRegister(value) && (!isInside(value) || (isBehind(user) && !isBehind(value)));
   }
   bool isBehind(Value value) {
     Operation *maker = value.getDefiningOp();
@@ -105,7 +105,7 @@ private:
     return global && global.getName().starts_with(kCached);
   }
   void number(Value value) {
-    if (isCheap(value) || !isWord(value.getType()))
+    if (!takesRegister(value))
       return;
     if (!isAgain(value)) {
       places.try_emplace(value, places.size());
@@ -134,7 +134,7 @@ private:
     syncWarp(e);
   }
   Value bring(Value value) {
-    if (isCheap(value) || !isWord(value.getType()))
+    if (!takesRegister(value))
       return value;
     if (!isAgain(value)) {
       Value word = LLVM::LoadOp::create(e.b, e.loc, e.b.getI32Type(), pointer(places.lookup(value)), /*alignment=*/4,
