@@ -2,6 +2,7 @@
 // RUN: sed "s/OTHER//" %s | fleet-opt --fleet-nvgpu-flag-exchanges | FileCheck %s
 // Not of more rows than the pass is told, nor what is read in a way that words cannot be.
 // RUN: sed "s/OTHER//; s/tokens = 1 : i64/tokens = 3 : i64/" %s | fleet-opt --fleet-nvgpu-flag-exchanges | FileCheck %s --check-prefix=PLAIN
+// RUN: sed "s/OTHER//; s/tokens = 1 : i64/tokens = 2 : i64/" %s | fleet-opt --fleet-nvgpu-flag-exchanges | FileCheck %s
 // RUN: sed "s/OTHER//; s/tokens = 1 : i64/tokens = 3 : i64/" %s | fleet-opt --fleet-nvgpu-flag-exchanges=most-rows=3 | FileCheck %s
 // RUN: sed "s/OTHER/%other = memref.reinterpret_cast %x to offset: [0], sizes: [32], strides: [1] : memref<1x32xf32, #fleet.mem<hbm>> to memref<32xf32, strided<[1]>, #fleet.mem<hbm>>/" %s | fleet-opt --fleet-nvgpu-flag-exchanges | FileCheck %s --check-prefix=HALF
 // Then a worker that has no part in the norm, and so never waited for x, does so for the sum.
