@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from fleet_mlir import FleetError, simulate
+from fleet_mlir import Executable, FleetError, gpu, package, passes, simulate
 
 TARGET, AHEAD = "sm_90a", 64
 # Programs whose residual stream can be read layer by layer: each layer's has bytes of its own, and is a contraction's result.
@@ -94,6 +94,24 @@ def residual(text: str, rows: int, hidden: int) -> list[int]:
 def predict(text: str, context: int, **options: Any) -> float:
     """Milliseconds of a step at ``context``, by the simulator."""
     return round(simulate.simulate(text, context=context, **options)["step_us"] / 1000, 4)
+
+
+def finish(kernel: str, options: str) -> Executable:
+    """The program of a module of phase kernel, with options of `fleet-nvgpu-to-llvm`."""
+    program = passes.program(kernel)
+    program.run(
+        [
+            "fleet-begin-phase{expect=kernel}",
+            f"fleet-nvgpu-to-llvm{{{options}}}",
+            "fleet-end-phase{phase=target}",
+            "fleet-phase-package",
+        ]
+    )
+    manifest = json.loads(program.manifest())
+    code = gpu.translate("cuda", program.text())
+    package.check_manifest(manifest)
+    manifest["target_option"] = TARGET
+    return Executable(manifest, gpu.vmfb("cuda", manifest["target"], code, manifest))
 
 
 class Builder:

@@ -15,7 +15,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +31,22 @@ from gpu_reference import HEAD, KV_HEADS, LAYERS, RandomWeights, Reference, rela
 from fleet_mlir import Executable, FleetError
 
 TOLERANCE = 2e-2
+Prompts = Sequence[Sequence[int]]
 # Rows of a step take these in turn, so that a row that reads another one's is seen.
-PROMPTS = ([11, 7, 1300, 42], [9, 150000, 5, 77], [31000, 2, 8, 640], [100, 99999, 3, 12])
+PROMPTS: Prompts = ([11, 7, 1300, 42], [9, 150000, 5, 77], [31000, 2, 8, 640], [100, 99999, 3, 12])
 
 
 class Wrong(Exception):
     """What a program does is not what the model does."""
 
 
-def run_steps(step: Executable, count: int) -> tuple[list[list[int]], torch.Tensor]:
+def run_steps(step: Executable, count: int, prompts: Prompts | None = None) -> tuple[list[list[int]], torch.Tensor]:
     """``count`` single steps, every row with a prompt of its kind; the tokens of each kind (one more than steps), and logits
     f32 ``[kinds, count, V]``.
     """
-    rows, kinds = step.tokens, min(step.tokens, len(PROMPTS))
-    ids, logits = [list(PROMPTS[kind]) for kind in range(kinds)], []
+    prompts = prompts or PROMPTS
+    rows, kinds = step.tokens, min(step.tokens, len(prompts))
+    ids, logits = [list(prompts[kind]) for kind in range(kinds)], []
     for position in range(count):
         result = step.step(
             [ids[row % kinds][position] for row in range(rows)], [position] * rows, range(rows), range(rows)
@@ -81,14 +83,32 @@ def ties(want: torch.Tensor, ids: Sequence[Sequence[int]], first: int) -> list[d
 
 
 def verdict(step: Executable, weights: RandomWeights, count: int, repeats: int) -> dict[str, Any]:
-    """Single steps against the reference, several steps in one launch against single steps; Wrong says what is."""
+    """What `judge` says of a program of Qwen3-8B's shapes."""
+
+    def reference(ids: torch.Tensor, rounded: bool) -> torch.Tensor:
+        return Reference(weights, rounded).all_layers(ids.to(weights.device)).cpu()
+
+    return judge(step, reference, PROMPTS, count, repeats)
+
+
+def judge(
+    step: Executable,
+    reference: Callable[[torch.Tensor, bool], torch.Tensor],
+    prompts: Prompts,
+    count: int,
+    repeats: int,
+) -> dict[str, Any]:
+    """Single steps against the reference, several steps in one launch against single steps; ``wrong`` says what is.
+
+    ``reference``: logits f32 ``[kinds, count, V]`` of tokens ``[kinds, count]``, in f32 or as a model in bf16 rounds.
+    ``prompts``: tokens of each kind, all equally many.
+    """
     rows, slots = step.tokens, list(range(step.tokens))
-    ids, logits = run_steps(step, count)
+    ids, logits = run_steps(step, count, prompts)
     kinds = len(ids)
-    fed = torch.tensor([own[:count] for own in ids], device=weights.device)
-    want = Reference(weights).all_layers(fed).cpu()
-    error = relative(logits, want)
-    rounded = relative(Reference(weights, rounded=True).all_layers(fed).cpu(), want)
+    fed = torch.tensor([own[:count] for own in ids])
+    want = reference(fed, False)
+    error, rounded = relative(logits, want), relative(reference(fed, True), want)
     last = [ids[row % kinds][count - 1] for row in range(rows)]
     again = [step.step(last, [count - 1] * rows, slots, slots).logits for _ in range(repeats)]
     same = sum(np.array_equal(again[0], other) for other in again)
@@ -105,7 +125,7 @@ def verdict(step: Executable, weights: RandomWeights, count: int, repeats: int) 
     try:
         if not error < rounded:
             raise Wrong(f"relative error {error:.4f}, that of plain bf16 is {rounded:.4f}")
-        first = len(PROMPTS[0]) - 1
+        first = len(prompts[0]) - 1
         result["ties"] = ties(want, ids, first)
         if same != repeats:
             raise Wrong(f"the same step gave other bits {repeats - same} times of {repeats}")

@@ -15,7 +15,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from fleet_mlir import Executable, gpu, package, passes, simulate
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from gpu_build import TARGET, finish
+
+from fleet_mlir import Executable, simulate
 
 
 def build(folder: Path, config: str, tokens: int, context: int) -> None:
@@ -25,24 +29,13 @@ def build(folder: Path, config: str, tokens: int, context: int) -> None:
 
     text = str(
         compile_model(
-            config_of(config), "sm_90a", tokens=tokens, slots=tokens, context=context, out_rows=tokens, cache=False, compile_to="kernel"
+            config_of(config), TARGET, tokens=tokens, slots=tokens, context=context, out_rows=tokens, cache=False, compile_to="kernel"
         )
     )  # fmt: skip
     (folder / "kernel.mlir").write_text(text)
-    program = passes.program(text)
-    program.run(
-        [
-            "fleet-begin-phase{expect=kernel}",
-            "fleet-nvgpu-to-llvm{stamps=true}",
-            "fleet-end-phase{phase=target}",
-            "fleet-phase-package",
-        ]
-    )
-    manifest = json.loads(program.manifest())
-    code = gpu.translate("cuda", program.text())
-    package.check_manifest(manifest)
-    manifest["target_option"] = "sm_90a"
-    Executable(manifest, gpu.vmfb("cuda", manifest["target"], code, manifest)).save(folder / "step.fleet")
+    program = finish(text, "stamps=true")
+    program.save(folder / "step.fleet")
+    manifest = program.manifest
     print(f"wrote {folder / 'step.fleet'}; stamps at {manifest['stamps']:,} of the work arena")
 
 

@@ -150,25 +150,7 @@ class LLM:
 
     def reference(self) -> Any:
         """The same model in plain PyTorch with the same weights, to check against."""
-        import torch
-
-        model = self.model.model_factory().to_empty(device="cpu").eval()
-        filled = set()
-        for name, weight in self.model.weights.items():
-            owner_name, _, leaf = name.rpartition(".")
-            owner = model.get_submodule(owner_name)
-            if leaf in owner._parameters:
-                owner._parameters[leaf] = torch.nn.Parameter(weight, requires_grad=False)
-                filled.add(id(owner._parameters[leaf]))
-            else:
-                owner._buffers[leaf] = weight
-                filled.add(id(weight))
-        model.tie_weights()  # a tied matrix is stored under one of its names
-        held = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
-        for name, tensor in held:
-            if id(tensor) not in filled:
-                raise FleetError(f"the reference has no value for {name}")
-        return model
+        return self.model.reference()
 
     # -- running -------------------------------------------------------------------------------------
     def prefill(self, ids: Sequence[int], slot: int = 0) -> tuple[int, np.ndarray]:

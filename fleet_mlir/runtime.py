@@ -29,6 +29,8 @@ DEVICES = {"cpu": ("cpu",), "cuda": ("cuda",), "hip": ("hip", "exec")}
 EPOCH_LIMIT = 1 << 18
 # Of the order "wgmma-256": elements of the depth whose columns stand together.
 ORDERED_DEPTH = 256
+# The id that a kernel gives a row whose logits are all NaN.
+NO_TOKEN = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -431,6 +433,7 @@ class Executable:
             self._fill(rows_of, rows)
             self._launch()
             self.state.filled[:] = filled
+            self._check_ids(self._ids[None, : rows.size], rows_of["slots"][rows])
             return StepResult(self._ids[: rows.size].copy(), self._logits[: rows.size].copy())
 
     @property
@@ -460,7 +463,16 @@ class Executable:
                 if slot >= 0:
                     filled[slot] += steps - 1
             self.state.filled[:] = filled
+            self._check_ids(self._history[:steps, :count], rows_of["slots"])
             return self._history[:steps, :count].copy()
+
+    @staticmethod
+    def _check_ids(ids: np.ndarray, slots: np.ndarray) -> None:
+        """Raise where a row of a slot has no greatest logit: ids int32 ``[steps, rows]``, slots ``[rows]``."""
+        none = np.argwhere((ids == NO_TOKEN) & (slots >= 0))
+        if none.size:
+            step, row = none[0]
+            raise FleetError(f"step {step} gives row {row} no token: all its logits are NaN, so look at the weights")
 
     def _fill(self, rows_of: Mapping[str, np.ndarray], rows: np.ndarray) -> None:
         """Write a step's inputs; rows that are not given are idle."""

@@ -56,6 +56,26 @@ class LoadedModel:
     model_factory: Callable[..., PreTrainedModel]
     """`model_factory(dtype=None)`: the model on the meta device, in the given type or in `dtype`."""
 
+    def reference(self) -> PreTrainedModel:
+        """It in plain PyTorch with its weights, to check against."""
+        model = self.model_factory().to_empty(device="cpu").eval()
+        filled = set()
+        for name, weight in self.weights.items():
+            owner_name, _, leaf = name.rpartition(".")
+            owner = model.get_submodule(owner_name)
+            if leaf in owner._parameters:
+                owner._parameters[leaf] = nn.Parameter(weight, requires_grad=False)
+                filled.add(id(owner._parameters[leaf]))
+            else:
+                owner._buffers[leaf] = weight
+                filled.add(id(weight))
+        model.tie_weights()  # a tied matrix is stored under one of its names
+        held = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+        for name, tensor in held:
+            if id(tensor) not in filled:
+                raise FleetError(f"the reference has no value for {name}")
+        return model
+
 
 def load(what: str | os.PathLike[str] | PreTrainedModel, dtype: torch.dtype | None = None) -> LoadedModel:
     """Take in a folder, a GGUF file, the name ``smollm2`` or a transformers model object; weights come in `dtype`, or in the checkpoint's own type."""

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import gpu_build
 import gpu_decode
 import gpu_layers
+import gpu_models
 import gpu_profile
 import gpu_reference
 
@@ -397,3 +398,72 @@ def test_what_is_no_profile_is_said_in_a_sentence(tmp_path, monkeypatch, text, m
     monkeypatch.setattr(sys, "argv", ["gpu_profile.py", "read", str(path)])
     with pytest.raises(SystemExit, match=message):
         gpu_profile.main()
+
+
+SMALLER = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 256}
+
+
+@pytest.fixture(scope="module")
+def small_models(tmp_path_factory):
+    """A folder of `gpu_models.py` with programs of smaller models for the host."""
+    patch = pytest.MonkeyPatch()
+    for options in gpu_models.RANDOM.values():
+        for name, value in {**SMALLER, **({"head_dim": 32} if "head_dim" in options else {})}.items():
+            patch.setitem(options, name, value)
+    folder = tmp_path_factory.mktemp("models")
+    with pytest.MonkeyPatch.context() as building:
+        building.setattr(gpu_models, "TARGET", "cpu:1x2")
+        building.setattr(gpu_models, "PROMPTS", PROMPTS)
+        gpu_models.build(folder, [1, 5], list(gpu_models.RANDOM), "")
+    yield folder
+    patch.undo()
+
+
+def test_small_models_are_right(small_models, monkeypatch, capsys):
+    bind = Executable.bind
+    monkeypatch.setattr(Executable, "bind", lambda self, w, device=None: bind(self, w))
+    gpu_models.main([str(small_models), "--steps", "12", "--repeats", "2"])
+    rows = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [(row["model"], row["batch"]) for row in rows] == [(m, b) for m in ("qwen3", "llama", "gpt_neox") for b in (1, 5)]
+    assert all(row["wrong"] == "" and row["relative_error"] < row["of_plain_bf16"] for row in rows)
+
+
+@pytest.mark.parametrize("layer", ["mlp.down_proj", "mlp.dense_4h_to_h.bias"])
+def test_a_small_model_with_another_weight_is_wrong(small_models, monkeypatch, capsys, layer):
+    bind = Executable.bind
+
+    def other(self, model, device=None):
+        kept = {name: value.clone() for name, value in model.state_dict().items()}
+        for name, value in model.named_parameters():
+            if layer in name and "layers.1" in name:
+                value.data = value.data.flip(0)
+        bound = bind(self, model)
+        model.load_state_dict(kept)
+        return bound
+
+    monkeypatch.setattr(Executable, "bind", other)
+    with pytest.raises(SystemExit):
+        gpu_models.main(
+            [str(small_models), "--steps", "12", "--repeats", "2", "--batches", "5", "--models", "llama,gpt_neox"]
+        )
+    rows = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [bool(row["wrong"]) for row in rows] == ["down" in layer, "dense" in layer]
+
+
+def test_small_models_that_cannot_be_run(small_models, tmp_path):
+    with pytest.raises(SystemExit, match=r"has no models\.json that can be read: build it with --build"):
+        gpu_models.main([str(tmp_path)])
+    with pytest.raises(SystemExit, match="no program is left to run: expected one of the models and batches that were built"):
+        gpu_models.main([str(small_models), "--batches", "3"])
+    entry = {"model": "smollm2", "batch": 1, "file": "x", "prompts": []}
+    (tmp_path / "models.json").write_text(json.dumps([entry]))
+    with pytest.raises(SystemExit, match="the model smollm2 needs its weights: say where with --gguf"):
+        gpu_models.main([str(tmp_path), "--models", "smollm2"])
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "gpt_neox"])
+def test_programs_for_racecheck(tmp_path, monkeypatch, kind):
+    for name, value in SMALLER.items():
+        monkeypatch.setitem(gpu_models.RANDOM[kind], name, value)
+    gpu_models.build(tmp_path, [8], [kind], gpu_models.RACECHECK)
+    assert Executable.load(tmp_path / f"{kind}-b8.fleet").tokens == 8

@@ -533,3 +533,20 @@ def test_code_object():
 def test_no_code_object(data):
     with pytest.raises(FleetError, match="the program has no AMD code object"):
         gpu.code_object(data)
+
+
+def test_a_row_of_nan_has_no_token():
+    executable = ready_ahead()
+
+    def launch(epoch, steps=1):
+        executable._history[:steps] = 7
+        executable._history[1, 1] = executable._ids[1] = 2147483647
+
+    executable._call = launch
+    message = "step 1 gives row 1 no token: all its logits are NaN, so look at the weights"
+    with pytest.raises(FleetError, match=message):
+        executable.steps_ahead([3, 4], [0, 0], [1, 0], 3)
+    assert executable.steps_ahead([3, 0], [3, 0], [1, -1], 2).tolist() == [[7, 7], [7, 2147483647]]
+    with pytest.raises(FleetError, match="step 0 gives row 1 no token"):
+        executable.step([3, 4], [5, 3], [1, 0])
+    executable.step([3], [6], [1])

@@ -84,6 +84,45 @@ struct SkipGather : OpRewritePattern<GatherOp> {
   }
 };
 
+/// What an element-wise op that does nothing but widen each element reads.
+Value widenedFrom(Value value) {
+  auto generic = value.getDefiningOp<linalg::GenericOp>();
+  if (!generic || generic.getNumDpsInputs() != 1 || generic.getNumResults() != 1 ||
+      generic.getNumLoops() != generic.getNumParallelLoops() ||
+      !llvm::all_of(generic.getIndexingMapsArray(), [](AffineMap map) { return map.isIdentity(); }))
+    return {};
+  Block &body = *generic.getBody();
+  auto widen = dyn_cast<arith::ExtFOp>(body.front());
+  bool isAll = widen && widen.getIn() == body.getArgument(0) && widen->getNextNode() == body.getTerminator() &&
+               body.getTerminator()->getOperand(0) == widen.getResult();
+  return isAll ? generic.getDpsInputs()[0] : Value();
+}
+
+/// A contraction widens what it multiplies itself: torch's product with a bias widens both sides first,
+/// weights and all, and no weight is to be stored in f32 for that.
+struct WidenInContraction : OpRewritePattern<linalg::MatmulOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(linalg::MatmulOp op, PatternRewriter &rewriter) const override {
+    if (op.hasUserDefinedMaps() || op->getNumResults() != 1)
+      return failure();
+    Value left = widenedFrom(op.getInputs()[0]), right = widenedFrom(op.getInputs()[1]);
+    auto turned = op.getInputs()[1].getDefiningOp<linalg::TransposeOp>();
+    if (turned)
+      right = widenedFrom(turned.getInput());
+    if (!left || !right || getElementTypeOrSelf(left) != getElementTypeOrSelf(right) ||
+        getElementTypeOrSelf(op.getOutputs()[0]) != getElementTypeOrSelf(op.getInputs()[0]))
+      return failure();
+    if (turned) {
+      auto type = cast<RankedTensorType>(turned->getResult(0).getType());
+      Value empty = tensor::EmptyOp::create(rewriter, op.getLoc(), type.getShape(), getElementTypeOrSelf(right));
+      right = linalg::TransposeOp::create(rewriter, op.getLoc(), right, empty, turned.getPermutation())->getResult(0);
+    }
+    rewriter.replaceOpWithNewOp<linalg::MatmulOp>(op, ValueRange{left, right}, op.getOutputs());
+    return success();
+  }
+};
+
 struct ImportStep : impl::ImportStepBase<ImportStep> {
   LogicalResult convertCall(func::CallOp call, func::FuncOp callee, int64_t slots, int64_t context) {
     OpBuilder b(call);
@@ -172,7 +211,7 @@ struct ImportStep : impl::ImportStepBase<ImportStep> {
         func.erase();
 
     RewritePatternSet patterns(&getContext());
-    patterns.add<DropBatch, SkipGather>(&getContext());
+    patterns.add<DropBatch, SkipGather, WidenInContraction>(&getContext());
     tensor::CollapseShapeOp::getCanonicalizationPatterns(patterns, &getContext());
     tensor::ExpandShapeOp::getCanonicalizationPatterns(patterns, &getContext());
     tensor::EmptyOp::getCanonicalizationPatterns(patterns, &getContext());

@@ -35,6 +35,9 @@ struct NVGPUToLLVMOptions : PassPipelineOptions<NVGPUToLLVMOptions> {
                         llvm::cl::init(true)};
   Option<bool> flatEvents{*this, "flat-events", llvm::cl::desc("to compare: every cu task tells the device, not only a chiplet's last one"),
                           llvm::cl::init(false)};
+  Option<bool> lanesFree{*this, "lanes-free",
+                         llvm::cl::desc("for racecheck: each lane says that its warp has read a slot of the ring"),
+                         llvm::cl::init(false)};
 };
 
 /// The kernel phase to the LLVM dialect, for NVIDIA GPUs.

@@ -48,13 +48,17 @@ def NVGPUStreamWeights : Pass<"fleet-nvgpu-stream-weights", "::mlir::gpu::GPUMod
     and slots are a multiple of the warps. Fails where there is no room for a slot a
     warp and 4 more, with many rows for two slots a warp. Without `prefetch` it
     asks for nothing of a task before its workgroup calls @dispatch for it.
+    With `lanes-free` each lane of a warp that has read a slot frees it, not one of them behind a warp sync:
+    the same order, in a form that compute-sanitizer's racecheck follows.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::fleet::FleetDialect",
                            "::mlir::gpu::GPUDialect", "::mlir::LLVM::LLVMDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::NVVM::NVVMDialect",
                            "::mlir::scf::SCFDialect"];
   let options = [Option<"prefetch", "prefetch", "bool", "true",
-                        "to compare: false makes the copies of a task wait for its events">];
+                        "to compare: false makes the copies of a task wait for its events">,
+                 Option<"lanesFree", "lanes-free", "bool", "false",
+                        "for racecheck: each lane says that its warp has read a slot">];
 }
 
 def NVGPUOrderWeights : Pass<"fleet-nvgpu-order-weights", "::mlir::ModuleOp"> {

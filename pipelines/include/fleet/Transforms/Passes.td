@@ -53,7 +53,9 @@ def ImportStep : Pass<"fleet-import-step", "ModuleOp"> {
   let description = [{
     From: `@step` with arguments that carry `fleet.input` or `fleet.param`, calls
     of functions that carry `fleet.op`. To: `fleet.param`, `fleet.state`, named
-    ops. A gather of one row from a table of one row is that row. Fails on an unknown
+    ops. A gather of one row from a table of one row is that row. A contraction of
+    what was only widened to f32, both sides of it, takes them as they were: it widens
+    what it multiplies itself. Fails on an unknown
     `fleet.op` or an argument with neither attribute.
   }];
   let dependentDialects = ["fleet::FleetDialect", "linalg::LinalgDialect", "tensor::TensorDialect"];

@@ -425,7 +425,9 @@ struct Walk {
         Value id = e.load(ids, row);
         memref::StoreOp::create(e.b, e.loc, id, history, ValueRange{stepNumber, row});
         e.ifThen(compare(arith::CmpIPredicate::eq, e.load(outRows, row), asInt(row)), [&] {
-          memref::StoreOp::create(e.b, e.loc, id, tokens, row);
+          // Of a row that is all NaN there is no token: history says so, and the next step reads some row of the table.
+          Value isNone = compare(arith::CmpIPredicate::eq, id, e.i32(INT32_MAX));
+          memref::StoreOp::create(e.b, e.loc, arith::SelectOp::create(e.b, e.loc, isNone, e.i32(0), id), tokens, row);
           Value next = arith::AddIOp::create(e.b, e.loc, e.load(positions, row), e.i32(1));
           memref::StoreOp::create(e.b, e.loc, next, positions, row);
         });

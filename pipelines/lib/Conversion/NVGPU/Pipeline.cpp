@@ -39,6 +39,7 @@ void mlir::fleet::buildNVGPUToLLVMPipeline(OpPassManager &manager, const NVGPUTo
     kernel.addPass(createGPULowerNamedOps(named));
     NVGPUStreamWeightsOptions streaming;
     streaming.prefetch = options.prefetch;
+    streaming.lanesFree = options.lanesFree;
     kernel.addPass(createNVGPUStreamWeights(streaming));
     kernel.addPass(createNVGPULowerContractions());
     GPULowerElementwiseOptions elementwise;

@@ -144,16 +144,34 @@ void nv::waitForPhase(Emitter &e, Value barrier, Value parity) {
       });
 }
 
+int64_t Ring::arrivalsOfWarp() {
+  auto kernel = e.b.getInsertionBlock()->getParentOp()->getParentOfType<gpu::GPUModuleOp>();
+  return kernel && kernel->hasAttr(kLanesFree) ? e.workgroup.lanes : 1;
+}
+
 void Ring::release(Value slot, bool byLoads) {
-  syncWarp(e);
-  Value isLeader = arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, e.lane(), e.index(0));
-  e.ifThen(isLeader, [&] {
+  auto free = [&] {
     // Arriving orders loads before other threads' accesses, but not before a bulk
     // copy, which overtakes loads that were issued and have not come back.
     if (byLoads)
       fenceAsyncProxy(e);
     arrive(e, empty(slot));
-  });
+  };
+  syncWarp(e);
+  if (arrivalsOfWarp() > 1) {
+    // What wgmma reads the tool does not see.
+    auto vector = VectorType::get({4}, e.b.getI32Type());
+    int64_t each = vector.getNumElements() * 4;
+    if (!byLoads)
+      e.loop(e.lane(), e.index(bytesOfSlot / each), e.workgroup.lanes, {}, [&](Value i, ValueRange) {
+        Value at = e.addIndex(e.mulIndex(slot, bytesOfSlot), e.mulIndex(i, each));
+        LLVM::LoadOp::create(e.b, e.loc, vector, pointerTo(e, data(), at), /*alignment=*/each, /*isVolatile=*/true);
+        return SmallVector<Value>();
+      });
+    byLoads = true;
+    return free();
+  }
+  e.ifThen(arith::CmpIOp::create(e.b, e.loc, arith::CmpIPredicate::eq, e.lane(), e.index(0)), free);
 }
 
 namespace {
@@ -264,6 +282,9 @@ void NVGPUStreamWeights::runOnOperation() {
     module.emitError("expected a module with a fleet.target, found none");
     return signalPassFailure();
   }
+
+  if (lanesFree)
+    module->setAttr(kLanesFree, UnitAttr::get(&getContext()));
 
   // A view of a left side that is the same for all tiles stands in front of their loop.
   module.walk([](linalg::MatmulOp op) {
@@ -639,7 +660,7 @@ void NVGPUStreamWeights::addProducer(gpu::GPUFuncOp step, int64_t slots, bool is
   e.forOneThread([&] {
     e.loop(slots, 1, [&](Value slot) {
       initBarrier(e, ring.full(slot), 1);
-      initBarrier(e, ring.empty(slot), groups);
+      initBarrier(e, ring.empty(slot), groups * ring.arrivalsOfWarp());
     });
     if (isCopied)
       ChunkBarriers{e}.init();

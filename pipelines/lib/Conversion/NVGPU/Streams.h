@@ -18,6 +18,8 @@ namespace mlir::fleet::nv {
 constexpr StringRef kStreamed = "fleet.streamed";
 /// On the gpu.module: slots of the ring.
 constexpr StringRef kSlots = "fleet.ring_slots";
+/// Set on a kernel in which each lane of a warp frees a slot, not one for all.
+constexpr StringRef kLanesFree = "fleet.lanes_free";
 
 /// On the gpu.module: packed weights are stored in the order of wgmma's right side. Of each chunk of 256
 /// contracted elements, the last of which may be shorter, element (k, n) of a tile, k = 16 s + 4 t + 2 c + e and
@@ -97,6 +99,8 @@ struct Ring {
     Value all = e.shared(name, gpugen::inWorkgroupMemory({slots * 8}, e.b.getI8Type()));
     return pointerTo(e, all, e.mulIndex(slot, 8));
   }
+  /// Arrivals by which a warp frees a slot.
+  int64_t arrivalsOfWarp();
   /// Waits for the copy of the phase of parity `parity` (i32).
   void waitUntilFull(Value slot, Value parity) { waitForPhase(e, full(slot), parity); }
   /// This warp has read the slot, by loads (then they are ordered before the next copy) or by wgmma that it has waited
