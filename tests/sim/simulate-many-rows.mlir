@@ -1,7 +1,7 @@
 // How often activations are read: on NVIDIA chips tiles of many rows go together, and read them once a pass.
 // RUN: fleet-sim --json %s | FileCheck %s --check-prefixes=CHECK,ONCE
 // RUN: sed -e 's/nvvm/rocdl/' %s | fleet-sim --json - | FileCheck %s --check-prefixes=CHECK,EACH
-// RUN: sed -e 's/16x512x/4x512x/g' -e 's/16x128x/4x128x/g' -e 's/16x16x/4x16x/g' -e 's/\[16, 16\]/[4, 16]/' %s | fleet-sim --json - | FileCheck %s --check-prefix=FEW
+// RUN: sed -e 's/16x512x/2x512x/g' -e 's/16x128x/2x128x/g' -e 's/16x16x/2x16x/g' -e 's/\[16, 16\]/[2, 16]/' %s | fleet-sim --json - | FileCheck %s --check-prefix=FEW
 // RUN: sed -e 's/16x512xbf16/16x512xf32/g' %s | fleet-sim --json - | FileCheck %s --check-prefix=WIDE
 // RUN: fleet-sim --parameter=together_ns=100000 %s | FileCheck %s --check-prefix=SLOW
 // RUN: sed -e 's/nvvm/rocdl/' %s | fleet-sim --parameter=together_ns=100000 - | FileCheck %s --check-prefix=FAST
@@ -17,8 +17,8 @@
 // EACH:      "l2_requested": 262144
 // Activations of f32 are twice as many bytes, in one pass as well.
 // WIDE:      "l2_requested": 196608
-// Four rows are few: 4096 bytes of activations for each of 8 tiles.
-// FEW:       "l2_requested": 163840
+// Two rows are few: 2048 bytes of activations for each of 8 tiles.
+// FEW:       "l2_requested": 147456
 
 // SLOW: step {{4[0-9][0-9]\.}}
 // FAST: step {{[0-9][0-9]?\.}}

@@ -283,9 +283,6 @@ static Value slice(OpBuilder &b, Location loc, Value value,
   return tensor::ExtractSliceOp::create(b, loc, value, offsets, sizes, strides);
 }
 
-/// Whether a tile of merging is a row and a key/value head, and not all rows.
-static bool isMergedByRows(AttentionMergeOp op) { return shapeOf(op.getOutputs()[0])[0] >= kManyRows; }
-
 /// Dimensions of the result on which an op may be tiled.
 static SmallVector<unsigned> tiledDims(Operation *op) {
   unsigned rank = cast<ShapedType>(op->getOperands().back().getType()).getRank();
@@ -315,7 +312,7 @@ static SmallVector<Range> iterationDomain(AttentionPartialOp op, OpBuilder &b) {
 
 static SmallVector<Range> iterationDomain(AttentionMergeOp op, OpBuilder &b) {
   ArrayRef<int64_t> shape = shapeOf(op.getOutputs()[0]);
-  int64_t tiles = isMergedByRows(op) ? shape[0] * keyHeads(op) : shape[1];
+  int64_t tiles = op.getByRows() ? shape[0] * keyHeads(op) : shape[1];
   return {{b.getIndexAttr(0), b.getIndexAttr(tiles), b.getIndexAttr(1)}};
 }
 
@@ -482,7 +479,7 @@ static FailureOr<TilingResult> tile(AttentionMergeOp op, OpBuilder &b, ArrayRef<
   Location loc = op.getLoc();
   int64_t group = shapeOf(op.getInputs()[0])[2], parts = op.getParts();
   Value input, out;
-  if (isMergedByRows(op)) {
+  if (op.getByRows()) {
     auto count = getConstantIntValue(sizes[0]);
     int64_t rows = shapeOf(op.getOutputs()[0])[0];
     if (!count || rows % *count)
@@ -511,7 +508,7 @@ static FailureOr<TilingResult> tile(AttentionMergeOp op, OpBuilder &b, ArrayRef<
   SmallVector<Type> types;
   if (isa<RankedTensorType>(out.getType()))
     types.push_back(out.getType());
-  auto tiled = AttentionMergeOp::create(b, loc, types, input, out, op.getPartsAttr());
+  auto tiled = AttentionMergeOp::create(b, loc, types, input, out, op.getPartsAttr(), /*by_rows=*/UnitAttr());
   return TilingResult{{tiled},
                       SmallVector<Value>(tiled->getResults()),
                       SmallVector<Operation *>{input.getDefiningOp(), out.getDefiningOp()}};
@@ -551,7 +548,7 @@ static LogicalResult resultPosition(AttentionMergeOp op, OpBuilder &b, ArrayRef<
                                     ArrayRef<OpFoldResult> sizes, SmallVectorImpl<OpFoldResult> &resultOffsets,
                                     SmallVectorImpl<OpFoldResult> &resultSizes) {
   takeWhole(op.getOutputs()[0], b, resultOffsets, resultSizes);
-  if (!isMergedByRows(op)) {
+  if (!op.getByRows()) {
     resultOffsets[1] = offsets[0], resultSizes[1] = sizes[0];
     return success();
   }
@@ -568,7 +565,7 @@ static FailureOr<TilingResult> tileFromResult(OpTy op, OpBuilder &b, ArrayRef<Op
                                               ArrayRef<OpFoldResult> sizes) {
   ArrayRef<int64_t> shape = shapeOf(op.getOutputs()[0]);
   if constexpr (std::is_same_v<OpTy, AttentionMergeOp>)
-    if (isMergedByRows(op))
+    if (op.getByRows())
       return failure();
   if constexpr (std::is_same_v<OpTy, AttentionPartialOp>)
     if (op.getRowGroups() != 1)

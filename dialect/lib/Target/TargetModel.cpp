@@ -40,10 +40,10 @@ TargetAttr mlir::fleet::getPredefinedTarget(MLIRContext *context, StringRef name
 ArrayRef<StringRef> mlir::fleet::getPredefinedTargetNames() { return kNames; }
 
 WideLeft mlir::fleet::getWideLeft(Backend backend) {
-  // Up to 4 rows both parts are one mma of 8 rows; beyond, one each. With 32 rows 4 warps read the same weights, and
-  // more would read shared memory longer than the weights take to come. Shared memory has room for this much beside
-  // the ring of weights. Splitting deeper ones cost more time than the rest of what this does.
+  // Of few rows both parts are one mma of 8 rows, and shared memory has room for them beside the ring of weights;
+  // beyond, one each. With 32 rows 4 warps read the same weights, and more would read shared memory longer than the
+  // weights take to come. Splitting deeper ones cost more time than the rest of what this does.
   if (backend == Backend::NVVM)
-    return {32, 8192, 65536};
+    return {32, 8192};
   return {};
 }

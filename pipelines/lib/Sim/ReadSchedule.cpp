@@ -304,18 +304,20 @@ static void planRounds(Schedule &s) {
       bool isAhead = hasWarpgroups || nv::loadsAhead(nv::blocksOf(c->m, *groups), chunks, *groups, c->isWide);
       rounds.ahead = isAhead ? 1 : 0;
       rounds.readers = *groups;
+      rounds.share = std::min(1.0, double(c->m) / nv::kRows);
       rounds.blocks = hasWarpgroups ? nv::blocksOf(c->m, *groups) : 0;
     } else if (work.attentionRows) {
       int64_t positions = 0;
       for (const Work &tile : body.tiles)
         positions = std::max(positions, tile.attentionPositions);
       // Each warp takes rows of its own, one after the other; of few rows several take the positions of one in turn.
-      bool isMany = work.attentionRows >= kManyRows;
+      bool isMany = work.attentionRows >= getManyRows(Backend::NVVM);
       int64_t members = isMany ? 1 : std::max<int64_t>(1, nv::kWaves / llvm::PowerOf2Ceil(work.attentionRows));
       rounds.rows = llvm::divideCeil(work.attentionRows, nv::kWaves);
       rounds.turns = isMany ? std::min(nv::kWaves, work.attentionRows) : nv::kWaves;
       int64_t own = std::max<int64_t>(1, llvm::divideCeil(positions, members * nv::kPositions));
       rounds.count = rounds.turns * rounds.rows * own;
+      rounds.share = double(rounds.turns) / nv::kWaves;
       rounds.ofFewRows = !isMany;
       rounds.isCopied = isMany && s.rows > nv::kMostLoaded;
     }

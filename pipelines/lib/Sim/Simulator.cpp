@@ -305,7 +305,7 @@ void Engine::askRound(uint32_t worker, double now) {
   const Rounds &rounds = roundsOf(w);
   double ofPositions = rounds.ofFewRows ? p.fewPositionsNs : rounds.isCopied ? p.copiedPositionsNs : p.positionsNs;
   double ofChunk = rounds.blocks ? 0 : p.roundNs; // part of what a warpgroup's slot costs
-  chunk.ready = now + latencyOf(chunk.left) + (w.ringBytes ? ofChunk : ofPositions);
+  chunk.ready = now + latencyOf(chunk.left) + (w.ringBytes ? ofChunk : ofPositions) * rounds.share;
   enqueue(2 * worker + 1, chunk, now);
 }
 

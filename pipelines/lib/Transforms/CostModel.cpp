@@ -115,7 +115,7 @@ int64_t CostModel::chooseSlices(const SlicedContraction &c, bool isForced) const
   Backend backend = target.getBackend();
   bool isNvidia = backend == Backend::NVVM;
   // A few rows stand in shared memory: nothing to save. Other code generators read the left side of one tile at a time.
-  bool isOfUse = isNvidia && c.rows >= kManyRows && c.tile == nv::kColumns && rowGroupsOf(c.rows);
+  bool isOfUse = isNvidia && c.rows >= getManyRows(backend) && c.tile == nv::kColumns && rowGroupsOf(c.rows);
   if (!isOfUse && (!isForced || backend != Backend::LLVM))
     return 1;
   // Every warp has as many chunks of a slice.

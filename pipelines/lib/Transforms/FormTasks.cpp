@@ -7,6 +7,7 @@
 
 #include "Utils.h"
 
+#include "fleet/Target/TargetModel.h"
 #include "fleet/Transforms/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -96,10 +97,10 @@ SmallVector<Operation *> operandsFirst(Operation *root, const llvm::SetVector<Op
 /// Prologues of many rows, to be tasks of their own: norms that contractions read,
 /// also by way of a gather, queries and keys of attention. With fewer rows it costs
 /// less to make them in each worker than to wait for them.
-SmallVector<Value> separatePrologues(func::FuncOp step) {
+SmallVector<Value> separatePrologues(func::FuncOp step, int64_t manyRows) {
   SmallVector<Value> norms;
   auto add = [&](Operation *op) {
-    if (op && isPrologue(op) && cast<RankedTensorType>(op->getResult(0).getType()).getDimSize(0) >= kManyRows)
+    if (op && isPrologue(op) && cast<RankedTensorType>(op->getResult(0).getType()).getDimSize(0) >= manyRows)
       norms.push_back(op->getResult(0));
   };
   for (auto matmul : step.getOps<linalg::MatmulOp>()) {
@@ -157,7 +158,7 @@ struct FormTasks : impl::FormTasksBase<FormTasks> {
     llvm::SetVector<Value> roots;
     auto target = module->getAttrOfType<TargetAttr>("fleet.target");
     if (target && target.getBackend() != Backend::LLVM)
-      roots.insert_range(separatePrologues(step));
+      roots.insert_range(separatePrologues(step, getManyRows(target.getBackend())));
     auto addRoot = [&](Value value) {
       value = skipViews(value);
       Operation *op = value.getDefiningOp();

@@ -7,6 +7,8 @@
 
 #include "Partition.h"
 
+#include "fleet/Conversion/ManyRows.h"
+
 using namespace mlir;
 using namespace mlir::fleet;
 
@@ -18,6 +20,7 @@ PartitionAttr fleet::getDefaultPartition(func::FuncOp body, TargetAttr target) {
   MLIRContext *context = body.getContext();
   Value root = rootOf(body);
   auto shape = cast<RankedTensorType>(root.getType()).getShape();
+  int64_t manyRows = getManyRows(target.getBackend());
   if (auto attention = root.getDefiningOp<AttentionOp>()) {
     int64_t heads =
         cast<ShapedType>(attention.getInputs()[1].getType()).getDimSize(1);
@@ -33,7 +36,7 @@ PartitionAttr fleet::getDefaultPartition(func::FuncOp body, TargetAttr target) {
     int64_t group =
                 cast<ShapedType>(merge.getInputs()[0].getType()).getDimSize(2),
             heads = shape[1] / group;
-    if (shape[0] >= kManyRows) {
+    if (merge.getByRows()) {
       // Rows of a head together, as many as leave no worker a second tile: a
       // tile of one row has work for a quarter of a worker's threads.
       int64_t size = 1;
@@ -53,12 +56,12 @@ PartitionAttr fleet::getDefaultPartition(func::FuncOp body, TargetAttr target) {
                               size, 1);
   }
   if (target.getBackend() != Backend::LLVM && shape.size() >= 2 &&
-      shape[0] >= kManyRows) {
+      shape[0] >= manyRows) {
     // Queries and keys of many rows: heads apart, or rows, if there are as many
     // and no die wants its heads: a row's heads have one angle. (8 rows keep the
     // tiles that were measured.) Of another op that is a task of its own: rows.
     bool isByRows = target.getBackend() == Backend::NVVM &&
-                    target.getChiplets() == 1 && shape[0] > kManyRows &&
+                    target.getChiplets() == 1 && shape[0] > nv::kRows &&
                     shape[0] >= shape[1];
     if (root.getDefiningOp<RopeOp>() && isByRows)
       return PartitionAttr::get(context, PartitionKind::Heads, shape[0], 1, 1);
@@ -69,7 +72,7 @@ PartitionAttr fleet::getDefaultPartition(func::FuncOp body, TargetAttr target) {
       return PartitionAttr::get(context, PartitionKind::Heads, shape[0], 1, 1);
   }
   if (target.getBackend() == Backend::NVVM && root.getDefiningOp<ArgmaxOp>() &&
-      shape[0] >= kManyRows)
+      shape[0] >= manyRows)
     return PartitionAttr::get(context, PartitionKind::Heads, shape[0], 1, 1);
   bool contraction = !body.getOps<linalg::MatmulOp>().empty();
   if (contraction && shape.size() == 2) {

@@ -7,6 +7,7 @@
 
 #include "Utils.h"
 
+#include "fleet/Target/TargetModel.h"
 #include "fleet/Transforms/Passes.h"
 #include "fleet/Transforms/Switches.h"
 
@@ -144,7 +145,7 @@ struct PlaceStep : impl::PlaceStepBase<PlaceStep> {
 
     // Values of many rows are written back to HBM before another layer's are made, if these have other bytes: where
     // one chiplet has them all, a value takes those of one that nobody needs any more when its task begins.
-    bool reuses = target.getBackend() == Backend::NVVM && target.getChiplets() == 1 && rowsOf(step) >= kManyRows &&
+    bool reuses = target.getBackend() == Backend::NVVM && target.getChiplets() == 1 && rowsOf(step) >= getManyRows(Backend::NVVM) &&
                   getSwitch(getOperation(), "arena") == "reused";
     llvm::DenseMap<Operation *, int64_t> places;
     SmallVector<TaskOp> tasks(step.getOps<TaskOp>());

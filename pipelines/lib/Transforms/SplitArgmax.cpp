@@ -7,6 +7,7 @@
 
 #include "Utils.h"
 
+#include "fleet/Target/TargetModel.h"
 #include "fleet/Transforms/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -39,7 +40,7 @@ struct SplitArgmax : impl::SplitArgmaxBase<SplitArgmax> {
       if (!type)
         continue;
       int64_t rows = type.getDimSize(0), columns = type.getDimSize(1);
-      if (rows * columns <= kOneWorker || (target.getBackend() == Backend::NVVM && rows >= kManyRows))
+      if (rows * columns <= kOneWorker || (target.getBackend() == Backend::NVVM && rows >= getManyRows(Backend::NVVM)))
         continue;
       int64_t width = llvm::alignTo(std::max<int64_t>(kLeastColumns, llvm::divideCeil(columns, workers)), kLineColumns);
       int64_t parts = llvm::divideCeil(columns, width);

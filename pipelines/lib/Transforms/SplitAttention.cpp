@@ -134,13 +134,15 @@ struct SplitAttention : impl::SplitAttentionBase<SplitAttention> {
       auto count = b.getI64IntegerAttr(parts);
       // All rows wait for the worker that has most to read. (Of few rows ranges are asked for
       // ahead.)
-      bool isDealt = target.getBackend() == Backend::NVVM && result.getDimSize(0) >= kManyRows;
+      bool isMany = result.getDimSize(0) >= getManyRows(target.getBackend());
+      bool isDealt = target.getBackend() == Backend::NVVM && isMany;
       IntegerAttr dealt = isDealt ? b.getI64IntegerAttr(nv::kPositions) : IntegerAttr();
       Unrotated from(target, op);
       auto partial =
           AttentionPartialOp::create(b, loc, TypeRange(type), from.inputs, Value(), Value(), from.angles, from.weights,
                                      empty, op.getScaleAttr(), count, dealt, b.getI64IntegerAttr(rowGroups), from.eps);
-      auto merge = AttentionMergeOp::create(b, loc, TypeRange(result), partial->getResults(), op.getOutputs(), count);
+      auto merge = AttentionMergeOp::create(b, loc, TypeRange(result), partial->getResults(), op.getOutputs(), count,
+                                            isMany ? b.getUnitAttr() : UnitAttr());
       op->replaceAllUsesWith(merge);
       op.erase();
     }

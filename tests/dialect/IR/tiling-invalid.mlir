@@ -66,7 +66,7 @@ module attributes {transform.with_named_sequence} {
 
 func.func @merge_rows(%x: tensor<8x8x4x20xf32>, %o: tensor<8x8x16xbf16>) -> tensor<8x8x16xbf16> {
   // CHECK: error: 'fleet.attention_merge' op expected tiles of one key/value head and of a number of rows that divides 8
-  %0 = fleet.attention_merge ins(%x : tensor<8x8x4x20xf32>) outs(%o : tensor<8x8x16xbf16>) {parts = 4 : i64} -> tensor<8x8x16xbf16>
+  %0 = fleet.attention_merge ins(%x : tensor<8x8x4x20xf32>) outs(%o : tensor<8x8x16xbf16>) {by_rows, parts = 4 : i64} -> tensor<8x8x16xbf16>
   return %0 : tensor<8x8x16xbf16>
 }
 

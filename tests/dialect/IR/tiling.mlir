@@ -114,7 +114,7 @@ func.func @attention_merge_heads(%x: tensor<8x3x4x20xf32>, %o: tensor<3x8x16xbf1
 // CHECK: %[[Y:.*]] = fleet.attention_merge ins(%{{.*}} : tensor<4x2x3x20xf32>) outs(%{{.*}} : tensor<2x3x16xbf16>) {parts = 4 : i64}
 // CHECK: tensor.insert_slice %[[Y]] into %{{.*}}[%[[ROW]], %[[QUERY]], 0] [2, 3, 16] [1, 1, 1]
 func.func @attention_merge_rows(%x: tensor<8x8x3x20xf32>, %o: tensor<8x6x16xbf16>) -> tensor<8x6x16xbf16> {
-  %0 = fleet.attention_merge ins(%x : tensor<8x8x3x20xf32>) outs(%o : tensor<8x6x16xbf16>) {parts = 4 : i64} -> tensor<8x6x16xbf16>
+  %0 = fleet.attention_merge ins(%x : tensor<8x8x3x20xf32>) outs(%o : tensor<8x6x16xbf16>) {by_rows, parts = 4 : i64} -> tensor<8x6x16xbf16>
   return %0 : tensor<8x6x16xbf16>
 }
 

@@ -29,6 +29,6 @@ func.func @step(%q: tensor<20x32x128xf32>, %k: tensor<20x8x128xf32>, %cos: tenso
   %0 = fleet.rope ins(%q, %cos, %cos : tensor<20x32x128xf32>, tensor<20x128xf32>, tensor<20x128xf32>) outs(%eq : tensor<20x32x128xf32>) -> tensor<20x32x128xf32>
   %1 = fleet.rope ins(%k, %cos, %cos : tensor<20x8x128xf32>, tensor<20x128xf32>, tensor<20x128xf32>) outs(%ek : tensor<20x8x128xf32>) -> tensor<20x8x128xf32>
   %2 = fleet.attention_partial ins(%0, %1, %k, %slots, %slots, %keys, %keys : tensor<20x32x128xf32>, tensor<20x8x128xf32>, tensor<20x8x128xf32>, tensor<20xi32>, tensor<20xi32>, memref<20x8x1152x128xbf16, #fleet.mem<hbm>>, memref<20x8x1152x128xbf16, #fleet.mem<hbm>>) outs(%ep : tensor<64x20x4x132xf32>) {dealt = 16 : i64, parts = 8 : i64, row_groups = 2 : i64, scale = 0.25 : f64} -> tensor<64x20x4x132xf32>
-  %3 = fleet.attention_merge ins(%2 : tensor<64x20x4x132xf32>) outs(%eq : tensor<20x32x128xf32>) {parts = 8 : i64} -> tensor<20x32x128xf32>
+  %3 = fleet.attention_merge ins(%2 : tensor<64x20x4x132xf32>) outs(%eq : tensor<20x32x128xf32>) {by_rows, parts = 8 : i64} -> tensor<20x32x128xf32>
   return %3 : tensor<20x32x128xf32>
 }

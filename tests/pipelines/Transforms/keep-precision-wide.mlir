@@ -89,18 +89,6 @@ func.func @too_many(%x: tensor<8x8xf32>, %y: tensor<33x8xbf16>, %w: tensor<8xbf1
 
 // -----
 
-// More than 64 KB, of less than 8 rows.
-// CHECK-LABEL: func @deep
-// CHECK: linalg.matmul ins(%{{.*}}, %{{.*}} : tensor<4x4112xbf16>, tensor<4112x8xbf16>)
-func.func @deep(%x: tensor<4x4112xf32>, %w: tensor<4112xbf16>, %m: tensor<4112x8xbf16>, %acc: tensor<4x8xf32>) -> tensor<4x8xf32> {
-  %e = tensor.empty() : tensor<4x4112xbf16>
-  %0 = fleet.rms_norm ins(%x, %w : tensor<4x4112xf32>, tensor<4112xbf16>) outs(%e : tensor<4x4112xbf16>) {eps = 0.125 : f64} -> tensor<4x4112xbf16>
-  %1 = linalg.matmul ins(%0, %m : tensor<4x4112xbf16>, tensor<4112x8xbf16>) outs(%acc : tensor<4x8xf32>) -> tensor<4x8xf32>
-  return %1 : tensor<4x8xf32>
-}
-
-// -----
-
 // Deeper than 8192.
 // CHECK-LABEL: func @deeper
 // CHECK: linalg.matmul ins(%{{.*}}, %{{.*}} : tensor<1x8200xbf16>, tensor<8200x8xbf16>)

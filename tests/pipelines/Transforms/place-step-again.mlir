@@ -1,7 +1,7 @@
-// On NVIDIA chips, from 8 rows on, a value takes the bytes of one of its size that nobody needs when its task begins.
+// On NVIDIA chips, from 3 rows on, a value takes the bytes of one of its size that nobody needs when its task begins.
 // RUN: fleet-opt %s --fleet-place-step | FileCheck %s
 // With few rows, and on other chips, each has its own.
-// RUN: sed -e 's/8x/4x/g' %s | fleet-opt --fleet-place-step | FileCheck %s --check-prefix=FEW
+// RUN: sed -e 's/8x/2x/g' %s | fleet-opt --fleet-place-step | FileCheck %s --check-prefix=FEW
 // RUN: sed -e 's/nvvm/rocdl/' %s | fleet-opt --fleet-place-step | FileCheck %s --check-prefix=OWN
 
 // Task 3 needs task 1 alone: task 2 may still read what that made, and task 1 may be all that is over. Task 4 needs both of
@@ -19,9 +19,9 @@
 // CHECK: %[[E:.*]] = fleet.buffer "work" offset 1024 : memref<8x16xf32
 // CHECK: fleet.task 5 @two(%[[D]], %[[A]], %[[E]])
 
-// FEW: fleet.buffer "work" offset 1024 : memref<4x16xf32
+// FEW: fleet.buffer "work" offset 512 : memref<2x16xf32
 // FEW: fleet.task 4
-// FEW: fleet.buffer "work" offset 1280 : memref<4x16xf32
+// FEW: fleet.buffer "work" offset 640 : memref<2x16xf32
 // FEW: fleet.task 5
 // OWN: fleet.buffer "work" offset 2048 : memref<8x16xf32
 // OWN: fleet.task 4

@@ -14,18 +14,18 @@
 
 // The context gives 2048 / 64 parts, the merge takes 16 of them, by query heads 32. 2 of the 4 query heads share a key head.
 // CHECK-LABEL: func @most
-// CHECK-SAME: %[[Q:[^:]*]]: tensor<3x4x8xbf16>, %[[K:[^:]*]]: tensor<3x2x8xbf16>, %[[V:[^:]*]]: tensor<3x2x8xbf16>, %[[S:[^:]*]]: tensor<3xi32>, %[[P:[^:]*]]: tensor<3xi32>, %[[KC:[^:]*]]: memref<1x2x2048x8xbf16>, %[[VC:[^:]*]]: memref<1x2x2048x8xbf16>, %[[O:[^:]*]]: tensor<3x4x8xbf16>)
-// GFX950: %[[E:.*]] = tensor.empty() : tensor<64x3x2x12xf32>
-// SM90: %[[E:.*]] = tensor.empty() : tensor<32x3x2x12xf32>
+// CHECK-SAME: %[[Q:[^:]*]]: tensor<2x4x8xbf16>, %[[K:[^:]*]]: tensor<2x2x8xbf16>, %[[V:[^:]*]]: tensor<2x2x8xbf16>, %[[S:[^:]*]]: tensor<2xi32>, %[[P:[^:]*]]: tensor<2xi32>, %[[KC:[^:]*]]: memref<1x2x2048x8xbf16>, %[[VC:[^:]*]]: memref<1x2x2048x8xbf16>, %[[O:[^:]*]]: tensor<2x4x8xbf16>)
+// GFX950: %[[E:.*]] = tensor.empty() : tensor<64x2x2x12xf32>
+// SM90: %[[E:.*]] = tensor.empty() : tensor<32x2x2x12xf32>
 // CHECK: %[[X:.*]] = fleet.attention_partial ins(%[[Q]], %[[K]], %[[V]], %[[S]], %[[P]], %[[KC]], %[[VC]] :
-// GFX950-SAME: outs(%[[E]] : tensor<64x3x2x12xf32>) {parts = 32 : i64, scale = 2.500000e-01 : f64} -> tensor<64x3x2x12xf32>
-// SM90-SAME: outs(%[[E]] : tensor<32x3x2x12xf32>) {parts = 16 : i64, scale = 2.500000e-01 : f64} -> tensor<32x3x2x12xf32>
-// GFX950: %[[Y:.*]] = fleet.attention_merge ins(%[[X]] : tensor<64x3x2x12xf32>) outs(%[[O]] : tensor<3x4x8xbf16>) {parts = 32 : i64} -> tensor<3x4x8xbf16>
-// SM90: %[[Y:.*]] = fleet.attention_merge ins(%[[X]] : tensor<32x3x2x12xf32>) outs(%[[O]] : tensor<3x4x8xbf16>) {parts = 16 : i64} -> tensor<3x4x8xbf16>
+// GFX950-SAME: outs(%[[E]] : tensor<64x2x2x12xf32>) {parts = 32 : i64, scale = 2.500000e-01 : f64} -> tensor<64x2x2x12xf32>
+// SM90-SAME: outs(%[[E]] : tensor<32x2x2x12xf32>) {parts = 16 : i64, scale = 2.500000e-01 : f64} -> tensor<32x2x2x12xf32>
+// GFX950: %[[Y:.*]] = fleet.attention_merge ins(%[[X]] : tensor<64x2x2x12xf32>) outs(%[[O]] : tensor<2x4x8xbf16>) {parts = 32 : i64} -> tensor<2x4x8xbf16>
+// SM90: %[[Y:.*]] = fleet.attention_merge ins(%[[X]] : tensor<32x2x2x12xf32>) outs(%[[O]] : tensor<2x4x8xbf16>) {parts = 16 : i64} -> tensor<2x4x8xbf16>
 // CHECK: return %[[Y]]
-func.func @most(%q: tensor<3x4x8xbf16>, %k: tensor<3x2x8xbf16>, %v: tensor<3x2x8xbf16>, %s: tensor<3xi32>, %p: tensor<3xi32>, %kc: memref<1x2x2048x8xbf16>, %vc: memref<1x2x2048x8xbf16>, %o: tensor<3x4x8xbf16>) -> tensor<3x4x8xbf16> {
-  %0 = fleet.attention ins(%q, %k, %v, %s, %p, %kc, %vc : tensor<3x4x8xbf16>, tensor<3x2x8xbf16>, tensor<3x2x8xbf16>, tensor<3xi32>, tensor<3xi32>, memref<1x2x2048x8xbf16>, memref<1x2x2048x8xbf16>) outs(%o : tensor<3x4x8xbf16>) {scale = 0.25 : f64} -> tensor<3x4x8xbf16>
-  return %0 : tensor<3x4x8xbf16>
+func.func @most(%q: tensor<2x4x8xbf16>, %k: tensor<2x2x8xbf16>, %v: tensor<2x2x8xbf16>, %s: tensor<2xi32>, %p: tensor<2xi32>, %kc: memref<1x2x2048x8xbf16>, %vc: memref<1x2x2048x8xbf16>, %o: tensor<2x4x8xbf16>) -> tensor<2x4x8xbf16> {
+  %0 = fleet.attention ins(%q, %k, %v, %s, %p, %kc, %vc : tensor<2x4x8xbf16>, tensor<2x2x8xbf16>, tensor<2x2x8xbf16>, tensor<2xi32>, tensor<2xi32>, memref<1x2x2048x8xbf16>, memref<1x2x2048x8xbf16>) outs(%o : tensor<2x4x8xbf16>) {scale = 0.25 : f64} -> tensor<2x4x8xbf16>
+  return %0 : tensor<2x4x8xbf16>
 }
 
 // A part has at least 64 positions, where more parts would save next to nothing.
@@ -84,26 +84,29 @@ func.func @heads_256(%q: tensor<1x256x8xf32>, %i: tensor<1xi32>, %c: memref<1x25
   return %0 : tensor<1x256x8xf32>
 }
 
-// From 8 rows on NVIDIA GPUs have blocks of 16 positions dealt to the parts.
-// CHECK-LABEL: func @rows_8
+// From 3 rows on NVIDIA GPUs have blocks of 16 positions dealt to the parts, and merge by rows; others do that from 8 rows on.
+// CHECK-LABEL: func @rows_3
 // GFX950: fleet.attention_partial {{.*}} {parts = {{[0-9]+}} : i64, scale
 // SM90: fleet.attention_partial {{.*}} {dealt = 16 : i64, parts = 8 : i64, scale
-func.func @rows_8(%q: tensor<8x4x8xf32>, %k: tensor<8x2x8xf32>, %i: tensor<8xi32>, %c: memref<8x2x512x8xf32>) -> tensor<8x4x8xf32> {
-  %0 = fleet.attention ins(%q, %k, %k, %i, %i, %c, %c : tensor<8x4x8xf32>, tensor<8x2x8xf32>, tensor<8x2x8xf32>, tensor<8xi32>, tensor<8xi32>, memref<8x2x512x8xf32>, memref<8x2x512x8xf32>) outs(%q : tensor<8x4x8xf32>) {scale = 0.25 : f64} -> tensor<8x4x8xf32>
-  return %0 : tensor<8x4x8xf32>
+// GFX950: fleet.attention_merge {{.*}} {parts = {{[0-9]+}} : i64} -> tensor<3x4x8xf32>
+// SM90: fleet.attention_merge {{.*}} {by_rows, parts = 8 : i64} -> tensor<3x4x8xf32>
+func.func @rows_3(%q: tensor<3x4x8xf32>, %k: tensor<3x2x8xf32>, %i: tensor<3xi32>, %c: memref<8x2x512x8xf32>) -> tensor<3x4x8xf32> {
+  %0 = fleet.attention ins(%q, %k, %k, %i, %i, %c, %c : tensor<3x4x8xf32>, tensor<3x2x8xf32>, tensor<3x2x8xf32>, tensor<3xi32>, tensor<3xi32>, memref<8x2x512x8xf32>, memref<8x2x512x8xf32>) outs(%q : tensor<3x4x8xf32>) {scale = 0.25 : f64} -> tensor<3x4x8xf32>
+  return %0 : tensor<3x4x8xf32>
 }
-// CHECK-LABEL: func @rows_7
+// CHECK-LABEL: func @rows_2
 // CHECK: fleet.attention_partial {{.*}} {parts = {{[0-9]+}} : i64, scale
-func.func @rows_7(%q: tensor<7x4x8xf32>, %k: tensor<7x2x8xf32>, %i: tensor<7xi32>, %c: memref<8x2x512x8xf32>) -> tensor<7x4x8xf32> {
-  %0 = fleet.attention ins(%q, %k, %k, %i, %i, %c, %c : tensor<7x4x8xf32>, tensor<7x2x8xf32>, tensor<7x2x8xf32>, tensor<7xi32>, tensor<7xi32>, memref<8x2x512x8xf32>, memref<8x2x512x8xf32>) outs(%q : tensor<7x4x8xf32>) {scale = 0.25 : f64} -> tensor<7x4x8xf32>
-  return %0 : tensor<7x4x8xf32>
+func.func @rows_2(%q: tensor<2x4x8xf32>, %k: tensor<2x2x8xf32>, %i: tensor<2xi32>, %c: memref<8x2x512x8xf32>) -> tensor<2x4x8xf32> {
+  %0 = fleet.attention ins(%q, %k, %k, %i, %i, %c, %c : tensor<2x4x8xf32>, tensor<2x2x8xf32>, tensor<2x2x8xf32>, tensor<2xi32>, tensor<2xi32>, memref<8x2x512x8xf32>, memref<8x2x512x8xf32>) outs(%q : tensor<2x4x8xf32>) {scale = 0.25 : f64} -> tensor<2x4x8xf32>
+  return %0 : tensor<2x4x8xf32>
 }
 
 // Rows of NVIDIA GPUs are dealt to workers, too, as far as each warp has a row and a row 4 parts.
 // CHECK-LABEL: func @rows_15_heads_8
 // GFX950: fleet.attention_partial {{.*}} {parts = {{[0-9]+}} : i64, scale
+// GFX950: fleet.attention_merge {{.*}} {by_rows, parts
 // SM90: fleet.attention_partial {{.*}} {dealt = 16 : i64, parts = 16 : i64, scale = 2.500000e-01 : f64} -> tensor<128x15x4x132xf32>
-// SM90: fleet.attention_merge {{.*}} {parts = 16 : i64} -> tensor<15x32x128xf32>
+// SM90: fleet.attention_merge {{.*}} {by_rows, parts = 16 : i64} -> tensor<15x32x128xf32>
 func.func @rows_15_heads_8(%q: tensor<15x32x128xf32>, %k: tensor<15x8x128xf32>, %i: tensor<15xi32>, %c: memref<15x8x1152x128xbf16>) -> tensor<15x32x128xf32> {
   %0 = fleet.attention ins(%q, %k, %k, %i, %i, %c, %c : tensor<15x32x128xf32>, tensor<15x8x128xf32>, tensor<15x8x128xf32>, tensor<15xi32>, tensor<15xi32>, memref<15x8x1152x128xbf16>, memref<15x8x1152x128xbf16>) outs(%q : tensor<15x32x128xf32>) {scale = 0.25 : f64} -> tensor<15x32x128xf32>
   return %0 : tensor<15x32x128xf32>
@@ -111,7 +114,7 @@ func.func @rows_15_heads_8(%q: tensor<15x32x128xf32>, %k: tensor<15x8x128xf32>, 
 // CHECK-LABEL: func @rows_16_heads_8
 // GFX950: fleet.attention_partial {{.*}} {parts = {{[0-9]+}} : i64, scale
 // SM90: fleet.attention_partial {{.*}} {dealt = 16 : i64, parts = 8 : i64, row_groups = 2 : i64, scale = 2.500000e-01 : f64} -> tensor<64x16x4x132xf32>
-// SM90: fleet.attention_merge {{.*}} {parts = 8 : i64} -> tensor<16x32x128xf32>
+// SM90: fleet.attention_merge {{.*}} {by_rows, parts = 8 : i64} -> tensor<16x32x128xf32>
 func.func @rows_16_heads_8(%q: tensor<16x32x128xf32>, %k: tensor<16x8x128xf32>, %i: tensor<16xi32>, %c: memref<16x8x1152x128xbf16>) -> tensor<16x32x128xf32> {
   %0 = fleet.attention ins(%q, %k, %k, %i, %i, %c, %c : tensor<16x32x128xf32>, tensor<16x8x128xf32>, tensor<16x8x128xf32>, tensor<16xi32>, tensor<16xi32>, memref<16x8x1152x128xbf16>, memref<16x8x1152x128xbf16>) outs(%q : tensor<16x32x128xf32>) {scale = 0.25 : f64} -> tensor<16x32x128xf32>
   return %0 : tensor<16x32x128xf32>
@@ -119,7 +122,7 @@ func.func @rows_16_heads_8(%q: tensor<16x32x128xf32>, %k: tensor<16x8x128xf32>, 
 // CHECK-LABEL: func @rows_32_heads_8
 // GFX950: fleet.attention_partial {{.*}} {parts = {{[0-9]+}} : i64, scale
 // SM90: fleet.attention_partial {{.*}} {dealt = 16 : i64, parts = 4 : i64, row_groups = 4 : i64, scale = 2.500000e-01 : f64} -> tensor<32x32x4x132xf32>
-// SM90: fleet.attention_merge {{.*}} {parts = 4 : i64} -> tensor<32x32x128xf32>
+// SM90: fleet.attention_merge {{.*}} {by_rows, parts = 4 : i64} -> tensor<32x32x128xf32>
 func.func @rows_32_heads_8(%q: tensor<32x32x128xf32>, %k: tensor<32x8x128xf32>, %i: tensor<32xi32>, %c: memref<32x8x1152x128xbf16>) -> tensor<32x32x128xf32> {
   %0 = fleet.attention ins(%q, %k, %k, %i, %i, %c, %c : tensor<32x32x128xf32>, tensor<32x8x128xf32>, tensor<32x8x128xf32>, tensor<32xi32>, tensor<32xi32>, memref<32x8x1152x128xbf16>, memref<32x8x1152x128xbf16>) outs(%q : tensor<32x32x128xf32>) {scale = 0.25 : f64} -> tensor<32x32x128xf32>
   return %0 : tensor<32x32x128xf32>
@@ -127,7 +130,7 @@ func.func @rows_32_heads_8(%q: tensor<32x32x128xf32>, %k: tensor<32x8x128xf32>, 
 // CHECK-LABEL: func @rows_64_heads_8
 // GFX950: fleet.attention_partial {{.*}} {parts = {{[0-9]+}} : i64, scale
 // SM90: fleet.attention_partial {{.*}} {dealt = 16 : i64, parts = 4 : i64, row_groups = 4 : i64, scale = 2.500000e-01 : f64} -> tensor<32x64x4x132xf32>
-// SM90: fleet.attention_merge {{.*}} {parts = 4 : i64} -> tensor<64x32x128xf32>
+// SM90: fleet.attention_merge {{.*}} {by_rows, parts = 4 : i64} -> tensor<64x32x128xf32>
 func.func @rows_64_heads_8(%q: tensor<64x32x128xf32>, %k: tensor<64x8x128xf32>, %i: tensor<64xi32>, %c: memref<64x8x1152x128xbf16>) -> tensor<64x32x128xf32> {
   %0 = fleet.attention ins(%q, %k, %k, %i, %i, %c, %c : tensor<64x32x128xf32>, tensor<64x8x128xf32>, tensor<64x8x128xf32>, tensor<64xi32>, tensor<64xi32>, memref<64x8x1152x128xbf16>, memref<64x8x1152x128xbf16>) outs(%q : tensor<64x32x128xf32>) {scale = 0.25 : f64} -> tensor<64x32x128xf32>
   return %0 : tensor<64x32x128xf32>
@@ -136,7 +139,7 @@ func.func @rows_64_heads_8(%q: tensor<64x32x128xf32>, %k: tensor<64x8x128xf32>, 
 // CHECK-LABEL: func @rows_64_heads_32
 // GFX950: fleet.attention_partial {{.*}} {parts = {{[0-9]+}} : i64, scale
 // SM90: fleet.attention_partial {{.*}} {dealt = 16 : i64, parts = 4 : i64, scale = 2.500000e-01 : f64} -> tensor<128x64x4x132xf32>
-// SM90: fleet.attention_merge {{.*}} {parts = 4 : i64} -> tensor<64x128x128xf32>
+// SM90: fleet.attention_merge {{.*}} {by_rows, parts = 4 : i64} -> tensor<64x128x128xf32>
 func.func @rows_64_heads_32(%q: tensor<64x128x128xf32>, %k: tensor<64x32x128xf32>, %i: tensor<64xi32>, %c: memref<64x32x1152x128xbf16>) -> tensor<64x128x128xf32> {
   %0 = fleet.attention ins(%q, %k, %k, %i, %i, %c, %c : tensor<64x128x128xf32>, tensor<64x32x128xf32>, tensor<64x32x128xf32>, tensor<64xi32>, tensor<64xi32>, memref<64x32x1152x128xbf16>, memref<64x32x1152x128xbf16>) outs(%q : tensor<64x128x128xf32>) {scale = 0.25 : f64} -> tensor<64x128x128xf32>
   return %0 : tensor<64x128x128xf32>
@@ -145,7 +148,7 @@ func.func @rows_64_heads_32(%q: tensor<64x128x128xf32>, %k: tensor<64x32x128xf32
 // CHECK-LABEL: func @rows_64_heads_2
 // GFX950: fleet.attention_partial {{.*}} {parts = {{[0-9]+}} : i64, scale
 // SM90: fleet.attention_partial {{.*}} {dealt = 16 : i64, parts = 8 : i64, row_groups = 8 : i64, scale = 2.500000e-01 : f64} -> tensor<16x64x4x132xf32>
-// SM90: fleet.attention_merge {{.*}} {parts = 8 : i64} -> tensor<64x8x128xf32>
+// SM90: fleet.attention_merge {{.*}} {by_rows, parts = 8 : i64} -> tensor<64x8x128xf32>
 func.func @rows_64_heads_2(%q: tensor<64x8x128xf32>, %k: tensor<64x2x128xf32>, %i: tensor<64xi32>, %c: memref<64x2x1152x128xbf16>) -> tensor<64x8x128xf32> {
   %0 = fleet.attention ins(%q, %k, %k, %i, %i, %c, %c : tensor<64x8x128xf32>, tensor<64x2x128xf32>, tensor<64x2x128xf32>, tensor<64xi32>, tensor<64xi32>, memref<64x2x1152x128xbf16>, memref<64x2x1152x128xbf16>) outs(%q : tensor<64x8x128xf32>) {scale = 0.25 : f64} -> tensor<64x8x128xf32>
   return %0 : tensor<64x8x128xf32>

@@ -38,15 +38,6 @@ constexpr int64_t kArenaAlignment = 64;
 /// score, the sum of the weights, and two that keep rows aligned to 16 bytes.
 constexpr int64_t kAttentionExtra = 4;
 
-/// Rows of a step from which on each row is work of its own; with fewer, all rows
-/// are one piece of work, as a weight that is read once serves them all. It decides
-/// how the row-wise ops beside contractions are cut: a tile of AttentionMergeOp is a
-/// row and a key/value head, no longer all rows of a head; on GPUs norms, rotations
-/// and gathers are tasks of their own, and on those of NVIDIA an argmax is a task a
-/// row, not split by columns, and a warp's attention is of one row. All passes
-/// must agree on it.
-constexpr int64_t kManyRows = 8;
-
 /// Registers bufferization of the named ops.
 void registerBufferizableOpInterfaceExternalModels(DialectRegistry &registry);
 } // namespace mlir::fleet

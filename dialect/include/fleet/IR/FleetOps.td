@@ -223,8 +223,8 @@ def Fleet_AttentionMergeOp : Fleet_NamedOp<"attention_merge"> {
   let description = [{
     Input `[G * parts] x T x (H / G) x (D + 4)` f32, output `TxHxD`. Rows whose parts
     have no weight, those with slot < 0, give zeros. Parts are added in their order. Tiled by heads; a tile takes
-    whole groups of query heads or a part of one that divides it, all rows; of 8 rows or
-    more a group of one row, tile t being row t mod T of key/value head t div T, or of as
+    whole groups of query heads or a part of one that divides it, all rows; with `by_rows`
+    a group of one row, tile t being row t mod T of key/value head t div T, or of as
     many rows, a divisor of T, as the tile is wide.
 
     Example:
@@ -236,7 +236,7 @@ def Fleet_AttentionMergeOp : Fleet_NamedOp<"attention_merge"> {
     }
     ```
   }];
-  let arguments = (ins Variadic<AnyShaped>:$inputs, Variadic<AnyShaped>:$outputs, I64Attr:$parts);
+  let arguments = (ins Variadic<AnyShaped>:$inputs, Variadic<AnyShaped>:$outputs, I64Attr:$parts, UnitAttr:$by_rows);
 }
 def Fleet_ArgmaxOp : Fleet_NamedOp<"argmax"> {
   let summary = "index of the greatest element of each row, the first of equals";

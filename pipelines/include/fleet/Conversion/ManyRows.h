@@ -13,6 +13,8 @@
 #ifndef FLEET_CONVERSION_MANYROWS_H
 #define FLEET_CONVERSION_MANYROWS_H
 
+#include "fleet/Target/TargetModel.h"
+
 #include "llvm/Support/MathExtras.h"
 
 #include <algorithm>
@@ -36,7 +38,7 @@ constexpr int64_t kDepth = 16, kRows = 8;
 constexpr int64_t kWaves = gpugen::kThreads / 32;
 
 /// Up to this many rows tiles are computed one by one.
-constexpr int64_t kFewRows = 4;
+constexpr int64_t kFewRows = getManyRows(Backend::NVVM) - 1;
 /// Contracted elements of a chunk.
 constexpr int64_t kDeep = kSlot / (kColumns * 2);
 /// Rows of activations that a warp holds a chunk of in registers; of f32, which are two bf16.

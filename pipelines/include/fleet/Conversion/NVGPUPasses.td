@@ -43,7 +43,7 @@ def NVGPUStreamWeights : Pass<"fleet-nvgpu-stream-weights", "::mlir::gpu::GPUMod
     memory, as many slots of 8 KB as are left; the matmuls are marked
     `fleet.streamed`. A warpgroup keeps 72 registers a lane and gives the walk 216. At most 96 KB are on their way at once. When it reaches
     a task it also asks the L2 for the task's small parameters and for the part of
-    the caches that `fleet.caches` on its body names. With more than 4 rows tiles are
+    the caches that `fleet.caches` on its body names. With more than 2 rows tiles are
     streamed in the order in which they are computed together (`fleet.many_rows`),
     and slots are a multiple of the warps. Fails where there is no room for a slot a
     warp and 4 more, with many rows for two slots a warp. Without `prefetch` it
@@ -78,8 +78,8 @@ def NVGPULowerContractions : Pass<"fleet-nvgpu-lower-contractions", "::mlir::gpu
     Input: linalg.matmul of bf16 memrefs of static shape with an f32 accumulator,
     16 columns, contracted dimension a multiple of 16. Output: mma m16n8k16 with
     the weights as left side; warps take the contracted dimension in turn and add
-    their partial sums through shared memory in a fixed order. With at most 4 rows
-    the activations may be f32, at most 64 KB: they come to shared memory as bf16 and
+    their partial sums through shared memory in a fixed order. With at most 2 rows
+    the activations may be f32: they come to shared memory as bf16 and
     what rounding to it leaves, and both have rows of one mma. Streamed weights
     are read from the ring by ldmatrix. With more than 32 rows (16 with left sides of f32) four warps take a
     slot together as right side of wgmma m64n16k16; activations whose rows stand in global memory at multiples of 16 bytes
@@ -96,7 +96,7 @@ def NVGPULowerAttention : Pass<"fleet-nvgpu-lower-attention", "::mlir::gpu::GPUM
   let summary = "lower fleet.attention_partial of many rows to mma.sync";
   let description = [{
     Input: a tile of one part, a range or dealt in blocks of 16 positions, caches in bf16,
-    queries, new keys and values in bf16 or f32, at least 8 rows, at most 8 query heads a
+    queries, new keys and values in bf16 or f32, at least 3 rows, at most 8 query heads a
     key/value head, heads of a multiple of 64 elements. Output: a warp a row, in rounds of
     16 positions, mma m16n8k16 for scores and for weighted values, both read from
     the cache as they lie there, all of a round before the first is used. In steps of more than 16
@@ -116,7 +116,7 @@ def NVGPULowerAttention : Pass<"fleet-nvgpu-lower-attention", "::mlir::gpu::GPUM
 def NVGPULowerFewRowAttention : Pass<"fleet-nvgpu-lower-few-row-attention", "::mlir::gpu::GPUModuleOp"> {
   let summary = "lower parts of attention of few rows, with the norms and rotations in front, to mma.sync";
   let description = [{
-    Input: tiles of fleet.attention_partial of at most 7 rows whose caches are bf16, with at most 8
+    Input: tiles of fleet.attention_partial of at most 2 rows whose caches are bf16, with at most 8
     query heads a tile and 32, 64, 128 or 256 elements a head, whose queries and keys
     come from global memory by way of fleet.rms_norm and full fleet.rope alone.
     Output: loads of keys and values that start before the queries are there, norms

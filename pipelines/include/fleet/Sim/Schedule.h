@@ -60,6 +60,7 @@ struct Rounds {
   int64_t readers = 1;  ///< warps that read each slot of the ring
   int64_t blocks = 0;   ///< of rows that a warp of a warpgroup has; 0: there are no warpgroups
   int64_t rows = 0;     ///< of attention, that a warp takes one after the other
+  double share = 1;     ///< of the rows for which a round has room, where there are fewer
   bool ofFewRows = false; ///< of attention, whose warps share the positions of a row
   bool isCopied = false;  ///< of attention, to shared memory: they are on their way while others are used
 };

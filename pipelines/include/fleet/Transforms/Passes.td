@@ -70,8 +70,8 @@ def KeepPrecision : Pass<"fleet-keep-precision", "ModuleOp"> {
     stream, the rotary tables, the parts of an activation function) are f32.
     Contractions and attention read the storage type as before, unless the backend
     of `fleet.target` takes left sides of f32 beside weights of bf16 for the rows of
-    this step (`getWideLeft`): then those that are not too deep are f32, with few rows
-    up to so many bytes, and so are queries, keys, values and the result of attention.
+    this step (`getWideLeft`): then those that are not too deep are f32,
+    and so are queries, keys, values and the result of attention.
 
     Before: `truncf(x + y)` feeds `fleet.rms_norm` as `tensor<1x8xbf16>`; after:
     `x + y` feeds it as `tensor<1x8xf32>`, and the norm rounds its result once.
@@ -87,10 +87,11 @@ def SplitAttention : Pass<"fleet-split-attention", "ModuleOp"> {
     at most 16, of at least 64 positions. On chips of several dies, where the merge is
     shared by query heads, there may be more, of at least 16 positions, if the model of
     costs finds that they save 5 % of attention and merge. On NVIDIA GPUs the context is
-    dealt to the parts in blocks of 16 positions from 8 rows on (`dealt`), and with 8 rows, or more than 16,
+    dealt to the parts in blocks of 16 positions from 3 rows on (`dealt`), and with 8 rows, or more than 16,
     attention takes over a whole `fleet.rope` of its queries and keys (`rotate`), and
     the `fleet.rms_norm` in front of it (`norm`), if heads have a power of two of at least 64 elements
-    and at most 8 share a key. Leaves attention whole where one part is enough or the target is a CPU.
+    and at most 8 share a key. Of many rows (8, on NVIDIA GPUs 3, `getManyRows`) each is merged
+    for itself (`by_rows`). Leaves attention whole where one part is enough or the target is a CPU.
   }];
   let dependentDialects = ["fleet::FleetDialect", "tensor::TensorDialect"];
 }
@@ -101,7 +102,7 @@ def SplitArgmax : Pass<"fleet-split-argmax", "ModuleOp"> {
     From: `fleet.argmax` on tensors of more elements than one worker reads at once. To:
     `fleet.argmax_partial`, a part of the columns for each worker, at least 256, and
     `fleet.argmax_merge`. Leaves it whole where the target is a CPU, and where an NVIDIA GPU
-    gives each of 8 rows or more to a worker of its own.
+    gives each of 3 rows or more to a worker of its own.
   }];
   let dependentDialects = ["fleet::FleetDialect", "tensor::TensorDialect"];
 }
@@ -130,7 +131,7 @@ def FormTasks : Pass<"fleet-form-tasks", "ModuleOp"> {
     A task's root is a contraction with its element-wise epilogue, an
     attention, a gather of a parameter, an argmax, or an element-wise value that
     one of these needs. Norms, rotary embeddings and views are computed in the
-    task that uses them; on GPUs norms and rotations of 8 rows or more are tasks of
+    task that uses them; on GPUs norms and rotations of many rows (8 or more, on those of NVIDIA 3) are tasks of
     their own, but for rotations that attention has taken over. Equal bodies are shared. Fails on any other operation.
   }];
   let dependentDialects = ["fleet::FleetDialect", "func::FuncDialect"];
@@ -217,7 +218,7 @@ def PlaceStep : Pass<"fleet-place-step", "ModuleOp"> {
   let description = [{
     From: tasks on tensors. To: tasks without results on `fleet.buffer`s, the result
     last; parameters in the order of their first use, caches by layer, inputs in a
-    fixed order, no two values in one place; but on NVIDIA chips of one chiplet, from 8 rows
+    fixed order, no two values in one place; but on NVIDIA chips of one chiplet, from 3 rows
     on, a value takes the bytes of one of its size whose writer and readers its own task
     needs, by way of others too: they are over. Writes `fleet.manifest`: what a loader
     has to put where. Fails where the step takes anything but tokens, positions,

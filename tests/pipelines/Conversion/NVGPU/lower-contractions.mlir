@@ -174,7 +174,7 @@ gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64,
     return
   }
 
-  // With more than 4 rows each part has an mma of its own, and is made in registers: two steps' pairs of a block.
+  // With more than 2 rows each part has an mma of its own, and is made in registers: two steps' pairs of a block.
   // CHECK-LABEL: func @wide_many
   // CHECK-SAME: %[[X:[^:]*]]: memref<12x64xf32>
   // CHECK-NOT: vector.store
@@ -196,13 +196,13 @@ gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64,
     return
   }
 
-  // A wide left side of 33 rows or, with less than 8, of more than 64 KB is left to the loops.
+  // A wide left side of 33 rows or of more than 8192 contracted elements is left to the loops.
   // CHECK-LABEL: func @too_wide
   // CHECK-COUNT-2: linalg.matmul
-  func.func @too_wide(%a: memref<33x16xf32>, %b: memref<16x16xbf16>, %c: memref<33x16xf32>, %d: memref<4x4112xf32>, %e: memref<4112x16xbf16>,
-                      %f: memref<4x16xf32>) {
+  func.func @too_wide(%a: memref<33x16xf32>, %b: memref<16x16xbf16>, %c: memref<33x16xf32>, %d: memref<2x8208xf32>, %e: memref<8208x16xbf16>,
+                      %f: memref<2x16xf32>) {
     linalg.matmul ins(%a, %b : memref<33x16xf32>, memref<16x16xbf16>) outs(%c : memref<33x16xf32>)
-    linalg.matmul ins(%d, %e : memref<4x4112xf32>, memref<4112x16xbf16>) outs(%f : memref<4x16xf32>)
+    linalg.matmul ins(%d, %e : memref<2x8208xf32>, memref<8208x16xbf16>) outs(%f : memref<2x16xf32>)
     return
   }
 

@@ -58,10 +58,10 @@ gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64}
   // CHECK: nvvm.mma.sync
   // Queries, keys and values of f32: keys and values are rounded for the cache, queries keep what rounding leaves.
   // CHECK-LABEL: func @wide
-  // CHECK: vector.load {{.*}} : memref<3x1x64xf32>, vector<2xf32>
+  // CHECK: vector.load {{.*}} : memref<2x1x64xf32>, vector<2xf32>
   // CHECK: %[[KEY:.*]] = arith.truncf
   // CHECK: vector.store %[[KEY]], {{.*}} : memref<4x1x128x64xbf16>
-  // CHECK: vector.load {{.*}} : memref<3x2x64xf32>, vector<2xf32>
+  // CHECK: vector.load {{.*}} : memref<2x2x64xf32>, vector<2xf32>
   // CHECK-COUNT-2: arith.truncf
   // CHECK: nvvm.mma.sync
   // CHECK-NOT: fleet.attention_partial
@@ -71,19 +71,19 @@ gpu.module @fleet attributes {fleet.threads = 256 : i64, fleet.lanes = 32 : i64}
   // CHECK: fleet.attention_partial
   // CHECK: fleet.rope
   // CHECK-COUNT-2: fleet.attention_partial
-  func.func @few(%q: memref<3x2x64xbf16>, %k: memref<3x1x64xbf16>, %slots: memref<3xi32>, %keys: memref<4x1x128x64xbf16>, %out: memref<1x3x2x68xf32>, %part: index) {
-    fleet.attention_partial part %part ins(%q, %k, %k, %slots, %slots, %keys, %keys : memref<3x2x64xbf16>, memref<3x1x64xbf16>, memref<3x1x64xbf16>, memref<3xi32>, memref<3xi32>, memref<4x1x128x64xbf16>, memref<4x1x128x64xbf16>) outs(%out : memref<1x3x2x68xf32>) {scale = 0.125 : f64, parts = 2 : i64}
+  func.func @few(%q: memref<2x2x64xbf16>, %k: memref<2x1x64xbf16>, %slots: memref<2xi32>, %keys: memref<4x1x128x64xbf16>, %out: memref<1x2x2x68xf32>, %part: index) {
+    fleet.attention_partial part %part ins(%q, %k, %k, %slots, %slots, %keys, %keys : memref<2x2x64xbf16>, memref<2x1x64xbf16>, memref<2x1x64xbf16>, memref<2xi32>, memref<2xi32>, memref<4x1x128x64xbf16>, memref<4x1x128x64xbf16>) outs(%out : memref<1x2x2x68xf32>) {scale = 0.125 : f64, parts = 2 : i64}
     return
   }
-  func.func @wide(%q: memref<3x2x64xf32>, %k: memref<3x1x64xf32>, %slots: memref<3xi32>, %keys: memref<4x1x128x64xbf16>, %out: memref<1x3x2x68xf32>, %part: index) {
-    fleet.attention_partial part %part ins(%q, %k, %k, %slots, %slots, %keys, %keys : memref<3x2x64xf32>, memref<3x1x64xf32>, memref<3x1x64xf32>, memref<3xi32>, memref<3xi32>, memref<4x1x128x64xbf16>, memref<4x1x128x64xbf16>) outs(%out : memref<1x3x2x68xf32>) {scale = 0.125 : f64, parts = 2 : i64}
+  func.func @wide(%q: memref<2x2x64xf32>, %k: memref<2x1x64xf32>, %slots: memref<2xi32>, %keys: memref<4x1x128x64xbf16>, %out: memref<1x2x2x68xf32>, %part: index) {
+    fleet.attention_partial part %part ins(%q, %k, %k, %slots, %slots, %keys, %keys : memref<2x2x64xf32>, memref<2x1x64xf32>, memref<2x1x64xf32>, memref<2xi32>, memref<2xi32>, memref<4x1x128x64xbf16>, memref<4x1x128x64xbf16>) outs(%out : memref<1x2x2x68xf32>) {scale = 0.125 : f64, parts = 2 : i64}
     return
   }
-  func.func @left(%q: memref<8x2x64xbf16>, %k: memref<8x1x64xbf16>, %slots: memref<8xi32>, %keys: memref<8x1x128x64xbf16>, %out: memref<1x8x2x68xf32>,
+  func.func @left(%q: memref<3x2x64xbf16>, %k: memref<3x1x64xbf16>, %slots: memref<3xi32>, %keys: memref<8x1x128x64xbf16>, %out: memref<1x3x2x68xf32>,
                   %x: memref<1x2x64xbf16>, %cos: memref<1x32xf32>, %y: memref<1x1x64xbf16>, %one: memref<1xi32>, %out2: memref<1x1x2x68xf32>,
                   %q3: memref<1x2x16xbf16>, %k3: memref<1x1x16xbf16>, %keys3: memref<1x1x128x16xbf16>, %out3: memref<1x1x2x20xf32>, %part: index) {
     %turned = memref.alloca() : memref<1x2x64xbf16, #lds>
-    fleet.attention_partial part %part ins(%q, %k, %k, %slots, %slots, %keys, %keys : memref<8x2x64xbf16>, memref<8x1x64xbf16>, memref<8x1x64xbf16>, memref<8xi32>, memref<8xi32>, memref<8x1x128x64xbf16>, memref<8x1x128x64xbf16>) outs(%out : memref<1x8x2x68xf32>) {scale = 0.125 : f64, parts = 2 : i64}
+    fleet.attention_partial part %part ins(%q, %k, %k, %slots, %slots, %keys, %keys : memref<3x2x64xbf16>, memref<3x1x64xbf16>, memref<3x1x64xbf16>, memref<3xi32>, memref<3xi32>, memref<8x1x128x64xbf16>, memref<8x1x128x64xbf16>) outs(%out : memref<1x3x2x68xf32>) {scale = 0.125 : f64, parts = 2 : i64}
     fleet.rope ins(%x, %cos, %cos : memref<1x2x64xbf16>, memref<1x32xf32>, memref<1x32xf32>) outs(%turned : memref<1x2x64xbf16, #lds>)
     fleet.attention_partial part %part ins(%turned, %y, %y, %one, %one, %keys, %keys : memref<1x2x64xbf16, #lds>, memref<1x1x64xbf16>, memref<1x1x64xbf16>, memref<1xi32>, memref<1xi32>, memref<8x1x128x64xbf16>, memref<8x1x128x64xbf16>) outs(%out2 : memref<1x1x2x68xf32>) {scale = 0.125 : f64, parts = 2 : i64}
     fleet.attention_partial part %part ins(%q3, %k3, %k3, %one, %one, %keys3, %keys3 : memref<1x2x16xbf16>, memref<1x1x16xbf16>, memref<1x1x16xbf16>, memref<1xi32>, memref<1xi32>, memref<1x1x128x16xbf16>, memref<1x1x128x16xbf16>) outs(%out3 : memref<1x1x2x20xf32>) {scale = 0.25 : f64, parts = 2 : i64}

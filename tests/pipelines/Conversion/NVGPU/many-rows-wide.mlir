@@ -1,4 +1,4 @@
-// Left sides of f32 of more than 4 rows: a warp has 8 rows, splits them in registers, and multiplies weights with both parts.
+// Left sides of f32 of more than 2 rows: a warp has 8 rows, splits them in registers, and multiplies weights with both parts.
 // RUN: fleet-opt %s --pass-pipeline="builtin.module(gpu.module(fleet-nvgpu-stream-weights))" | FileCheck %s --check-prefix=STREAM
 // RUN: fleet-opt %s --pass-pipeline="builtin.module(gpu.module(fleet-nvgpu-stream-weights,fleet-nvgpu-lower-contractions))" | FileCheck %s
 // With 8 rows a turn is that of one warp, which adds the parts up apart and swaps no halves.

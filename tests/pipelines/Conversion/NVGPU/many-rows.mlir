@@ -1,4 +1,4 @@
-// Contractions of more than 4 rows: several tiles go through the contracted dimension together.
+// Contractions of more than 2 rows: several tiles go through the contracted dimension together.
 // RUN: fleet-opt %s --pass-pipeline="builtin.module(gpu.module(fleet-nvgpu-stream-weights))" | FileCheck %s --check-prefix=STREAM
 // RUN: fleet-opt %s --pass-pipeline="builtin.module(gpu.module(fleet-nvgpu-stream-weights,fleet-nvgpu-lower-contractions))" | FileCheck %s
 
