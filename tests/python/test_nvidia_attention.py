@@ -160,6 +160,8 @@ class Case:
     ("shape", "wide", "dealt"),
     [
         pytest.param((8, 4, 64, 128, 2, 8), False, 0, id="ranges"),
+        pytest.param((3, 4, 128, 200, 4, 3), True, 16, id="3 rows, most warps without one"),
+        pytest.param((7, 4, 64, 96, 3, 2), True, 16, id="7 rows of two requests"),
         pytest.param((9, 3, 128, 200, 4, 9), True, 16, id="dealt, f32, 3 heads, a second row"),
         pytest.param((9, 8, 64, 100, 2, 9), True, 16, id="f32, 8 heads"),
         pytest.param((16, 7, 64, 96, 3, 4), False, 16, id="rows of one request, 7 heads, 3 parts"),
