@@ -150,8 +150,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=10, help="times that a step is run again for its bits")
     args = parser.parse_args(arguments)
     if args.build:
+        models = args.models or [*RANDOM, REAL]
+        if unknown := [name for name in models if name not in (*RANDOM, REAL)]:
+            raise SystemExit(f"gpu_models: unknown model {unknown[0]}: expected some of {', '.join([*RANDOM, REAL])}")
         args.folder.mkdir(parents=True, exist_ok=True)
-        build(args.folder, args.batches or [1, 8, 32], args.models or [*RANDOM, REAL], RACECHECK if args.racecheck else "")
+        build(args.folder, args.batches or [1, 8, 32], models, RACECHECK if args.racecheck else "")
         return
     torch.backends.cuda.matmul.allow_tf32 = False
     rows = []

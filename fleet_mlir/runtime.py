@@ -417,7 +417,8 @@ class Executable:
 
         tokens, positions, slots: whole numbers, one a row; slot -1 marks an idle row. Missing rows are idle.
         out_rows: the rows whose logits are wanted; by default all rows where the program gives that many,
-        else the last ones. Returns ids int32 ``[O]`` and logits float32 ``[O, V]``.
+        else the last ones. Returns ids int32 ``[O]`` and logits float32 ``[O, V]``. Raises FleetError where all
+        logits of a row are NaN.
         """
         if self._call is None or self.state is None:
             raise FleetError("the program has no weights yet: call bind first")
@@ -442,7 +443,10 @@ class Executable:
         return self.manifest.get("most_steps", 1)
 
     def steps_ahead(self, tokens: Any, positions: Any, slots: Any, steps: int) -> np.ndarray:
-        """``steps`` greedy steps in one launch, each row fed with its own token; gives ids int32 ``[steps, rows]``."""
+        """``steps`` greedy steps in one launch, each row fed with its own token; gives ids int32 ``[steps, rows]``.
+
+        Raises FleetError where all logits of a row are NaN.
+        """
         if self._call is None or self.state is None:
             raise FleetError("the program has no weights yet: call bind first")
         if not 1 <= steps <= self.most_steps:

@@ -457,6 +457,9 @@ def test_small_models_that_cannot_be_run(small_models, tmp_path):
         gpu_models.main([str(small_models), "--batches", "3"])
     entry = {"model": "smollm2", "batch": 1, "file": "x", "prompts": []}
     (tmp_path / "models.json").write_text(json.dumps([entry]))
+    with pytest.raises(SystemExit, match="unknown model qwen: expected some of qwen3, llama, gpt_neox, smollm2"):
+        gpu_models.main([str(tmp_path / "new"), "--build", "--models", "qwen"])
+    assert not (tmp_path / "new").exists()
     with pytest.raises(SystemExit, match="the model smollm2 needs its weights: say where with --gguf"):
         gpu_models.main([str(tmp_path), "--models", "smollm2"])
 

@@ -91,7 +91,8 @@ const Row kRows[] = {
     {{"flag_ns", "ns", &Parameters::flagNs, "from a device counter's last arrival until a poll elsewhere sees it"},
      {noTime(4), measured(703, "MI300X, one XCD to another, one way"),
       derived(590, "half of a far ping-pong of 1180 ns on an MI350"),
-      fitted(2200, "Qwen3-8B compiled by Fleet on an H200, context 1024, batch 1 to 8; a chain of its matrices alone has 2700")}},
+      fitted(2200, "Qwen3-8B compiled by Fleet on an H200, context 1024, batch 1 to 8; a chain of its matrices "
+                   "alone has 2700")}},
     {{"release_ns", "ns", &Parameters::releaseNs, "write back of a chiplet's L2 before a device signal, one at a time"},
      {noTime(0), measured(115, "MI300X, agent release"), borrowed(115, "that of MI300X"),
       vendor(0, "the L2 is coherent; part of flag_ns")}},

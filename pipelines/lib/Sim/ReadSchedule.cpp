@@ -311,7 +311,7 @@ static void planRounds(Schedule &s) {
       for (const Work &tile : body.tiles)
         positions = std::max(positions, tile.attentionPositions);
       // Each warp takes rows of its own, one after the other; of few rows several take the positions of one in turn.
-      bool isMany = work.attentionRows >= getManyRows(Backend::NVVM);
+      bool isMany = work.attentionRows > nv::kFewRows;
       int64_t members = isMany ? 1 : std::max<int64_t>(1, nv::kWaves / llvm::PowerOf2Ceil(work.attentionRows));
       rounds.rows = llvm::divideCeil(work.attentionRows, nv::kWaves);
       rounds.turns = isMany ? std::min(nv::kWaves, work.attentionRows) : nv::kWaves;

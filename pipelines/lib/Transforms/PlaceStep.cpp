@@ -145,8 +145,8 @@ struct PlaceStep : impl::PlaceStepBase<PlaceStep> {
 
     // Values of many rows are written back to HBM before another layer's are made, if these have other bytes: where
     // one chiplet has them all, a value takes those of one that nobody needs any more when its task begins.
-    bool reuses = target.getBackend() == Backend::NVVM && target.getChiplets() == 1 && rowsOf(step) >= getManyRows(Backend::NVVM) &&
-                  getSwitch(getOperation(), "arena") == "reused";
+    bool reuses = target.getBackend() == Backend::NVVM && target.getChiplets() == 1 &&
+                  rowsOf(step) >= getManyRows(target.getBackend()) && getSwitch(getOperation(), "arena") == "reused";
     llvm::DenseMap<Operation *, int64_t> places;
     SmallVector<TaskOp> tasks(step.getOps<TaskOp>());
     for (auto [place, task] : llvm::enumerate(tasks))

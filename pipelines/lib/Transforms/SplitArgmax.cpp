@@ -40,7 +40,8 @@ struct SplitArgmax : impl::SplitArgmaxBase<SplitArgmax> {
       if (!type)
         continue;
       int64_t rows = type.getDimSize(0), columns = type.getDimSize(1);
-      if (rows * columns <= kOneWorker || (target.getBackend() == Backend::NVVM && rows >= getManyRows(Backend::NVVM)))
+      bool isByRows = target.getBackend() == Backend::NVVM && rows >= getManyRows(target.getBackend());
+      if (rows * columns <= kOneWorker || isByRows)
         continue;
       int64_t width = llvm::alignTo(std::max<int64_t>(kLeastColumns, llvm::divideCeil(columns, workers)), kLineColumns);
       int64_t parts = llvm::divideCeil(columns, width);

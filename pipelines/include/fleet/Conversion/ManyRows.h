@@ -37,7 +37,7 @@ constexpr int64_t kDepth = 16, kRows = 8;
 /// Warps of a worker that compute.
 constexpr int64_t kWaves = gpugen::kThreads / 32;
 
-/// Up to this many rows tiles are computed one by one.
+/// Up to this many rows tiles are computed one by one, and all rows of a head are attended to together.
 constexpr int64_t kFewRows = getManyRows(Backend::NVVM) - 1;
 /// Contracted elements of a chunk.
 constexpr int64_t kDeep = kSlot / (kColumns * 2);

@@ -54,7 +54,7 @@ static bool isSupported(AttentionPartialOp op) {
   };
   int64_t group = shapeOf(in[0])[1];
   return op.getPart() && isBuffer(0, true) && isBuffer(1, true) && isBuffer(2, true) && isBuffer(5, false) &&
-         isBuffer(6, false) && op.getDealt().value_or(kPositions) == kPositions && shapeOf(in[0])[0] >= getManyRows(Backend::NVVM) &&
+         isBuffer(6, false) && op.getDealt().value_or(kPositions) == kPositions && shapeOf(in[0])[0] > kFewRows &&
          hasHeads(group, shapeOf(in[0])[2]);
 }
 

@@ -135,7 +135,7 @@ static std::optional<Part> match(AttentionPartialOp op) {
     return std::nullopt;
   int64_t group = shapeOf(in[0])[1], size = shapeOf(in[0])[2];
   bool fits = size == 32 || size == 64 || size == 128 || size == 256;
-  if (!fits || group > kHeadRows || shapeOf(in[1])[1] != 1 || shapeOf(in[0])[0] >= getManyRows(Backend::NVVM))
+  if (!fits || group > kHeadRows || shapeOf(in[1])[1] != 1 || shapeOf(in[0])[0] > kFewRows)
     return std::nullopt;
   for (Value value : {in[5], in[6], op.getOutputs()[0]})
     if (!cpu::isContiguousInLastDim(value))
