@@ -110,3 +110,45 @@ Value Emitter::stack(MemRefType type) {
 Value mlir::fleet::cpu::viewAt(Emitter &e, Value arena, int64_t offset, MemRefType type) {
   return memref::ViewOp::create(e.b, e.loc, type, arena, e.index(offset), ValueRange());
 }
+
+bool mlir::fleet::cpu::isMappable(linalg::GenericOp op) {
+  return llvm::all_of(op.getBody()->without_terminator(), [](Operation &inner) {
+    return isa<linalg::IndexOp>(inner) ||
+           (inner.getNumRegions() == 0 &&
+            (OpTrait::hasElementwiseMappableTraits(&inner) || isa<arith::ConstantOp>(inner)));
+  });
+}
+
+SmallVector<Value> mlir::fleet::cpu::computeBody(Emitter &e, linalg::GenericOp op, IRMapping &arguments,
+                                                 ArrayRef<Value> at, int64_t lanes) {
+  auto asVector = [&](Value value) {
+    return lanes && !isa<VectorType>(value.getType()) ? e.broadcast(value, lanes) : value;
+  };
+  for (Operation &inner : op.getBody()->without_terminator()) {
+    if (auto index = dyn_cast<linalg::IndexOp>(inner)) {
+      Value value = asVector(at[index.getDim()]);
+      if (lanes && index.getDim() + 1 == op.getNumLoops())
+        value = arith::AddIOp::create(e.b, e.loc, value,
+                                      vector::StepOp::create(e.b, e.loc, VectorType::get({lanes}, e.b.getIndexType())));
+      arguments.map(index.getResult(), value);
+      continue;
+    }
+    if (!lanes || isa<arith::ConstantOp>(inner)) {
+      Operation *copy = e.b.clone(inner, arguments);
+      if (lanes)
+        arguments.map(inner.getResult(0), asVector(copy->getResult(0)));
+      continue;
+    }
+    OperationState state(inner.getLoc(), inner.getName());
+    for (Value operand : inner.getOperands())
+      state.addOperands(asVector(arguments.lookupOrDefault(operand)));
+    for (Type type : inner.getResultTypes())
+      state.addTypes(VectorType::get({lanes}, type));
+    state.addAttributes(inner.getAttrs());
+    arguments.map(inner.getResults(), e.b.create(state)->getResults());
+  }
+  SmallVector<Value> results;
+  for (Value value : cast<linalg::YieldOp>(op.getBody()->getTerminator()).getValues())
+    results.push_back(asVector(arguments.lookupOrDefault(value)));
+  return results;
+}

@@ -9,10 +9,12 @@
 #define FLEET_LIB_CONVERSION_CPU_UTILS_H
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/Builders.h"
+#include "mlir/IR/IRMapping.h"
 
 namespace mlir::fleet::cpu {
 
@@ -84,6 +86,13 @@ struct Emitter {
 
 /// The i8 memref's bytes from `offset` as a buffer of `type`.
 Value viewAt(Emitter &e, Value arena, int64_t offset, MemRefType type);
+
+/// Whether all that the op's body has can be done to vectors.
+bool isMappable(linalg::GenericOp op);
+/// What the op's body yields at the point `at` of its loops (lanes = 0), or, if it is mappable, at `lanes` points of
+/// the innermost one from there on; `arguments` has the values of its arguments.
+SmallVector<Value> computeBody(Emitter &e, linalg::GenericOp op, IRMapping &arguments, ArrayRef<Value> at,
+                               int64_t lanes);
 
 } // namespace mlir::fleet::cpu
 

@@ -53,11 +53,7 @@ static bool isVectorizable(linalg::GenericOp op) {
     if (!along || (op.isDpsInit(&operand) && *along == Along::Constant))
       return false;
   }
-  return llvm::all_of(op.getBody()->without_terminator(), [](Operation &inner) {
-    return isa<linalg::IndexOp>(inner) ||
-           (inner.getNumRegions() == 0 && (OpTrait::hasElementwiseMappableTraits(&inner) ||
-                                           isa<arith::ConstantOp>(inner)));
-  });
+  return isMappable(op);
 }
 
 /// One point (lanes = 0) or `lanes` points of the innermost loop.
@@ -85,37 +81,8 @@ static void emitPoints(Emitter &e, linalg::GenericOp op, ArrayRef<Value> at, int
     else
       mapping.map(argument, asVector(e.load(operand.get(), indicesOf(operand))));
   }
-  for (Operation &inner : op.getBody()->without_terminator()) {
-    if (auto index = dyn_cast<linalg::IndexOp>(inner)) {
-      Value value = asVector(at[index.getDim()]);
-      if (lanes && index.getDim() + 1 == op.getNumLoops())
-        value = arith::AddIOp::create(
-            e.b, e.loc, value,
-            vector::StepOp::create(e.b, e.loc, VectorType::get({lanes}, e.b.getIndexType())));
-      mapping.map(index.getResult(), value);
-      continue;
-    }
-    for (Value operand : inner.getOperands())
-      if (!mapping.contains(operand))
-        mapping.map(operand, asVector(operand));
-    if (!lanes || isa<arith::ConstantOp>(inner)) {
-      Operation *copy = e.b.clone(inner, mapping);
-      if (lanes)
-        mapping.map(inner.getResult(0), asVector(copy->getResult(0)));
-      continue;
-    }
-    OperationState state(inner.getLoc(), inner.getName());
-    for (Value operand : inner.getOperands())
-      state.addOperands(mapping.lookup(operand));
-    for (Type type : inner.getResultTypes())
-      state.addTypes(VectorType::get({lanes}, type));
-    state.addAttributes(inner.getAttrs());
-    mapping.map(inner.getResults(), e.b.create(state)->getResults());
-  }
-  auto yield = cast<linalg::YieldOp>(op.getBody()->getTerminator());
-  for (auto [i, value] : llvm::enumerate(yield.getValues())) {
+  for (auto [i, result] : llvm::enumerate(computeBody(e, op, mapping, at, lanes))) {
     OpOperand &out = *op.getDpsInitOperand(i);
-    Value result = asVector(mapping.lookupOrDefault(value));
     if (lanes)
       e.storeRaw(result, out.get(), indicesOf(out));
     else

@@ -62,7 +62,7 @@ struct Nest {
         return 0;
       width = std::max(width, elementsOf16Bytes(type.getElementType()));
     }
-    if (!isMappable(op))
+    if (!cpu::isMappable(op))
       return 0;
     while (sizes.back() % width)
       width /= 2;
@@ -99,7 +99,7 @@ struct Nest {
       else
         mapping.map(argument, asVector(e.load(operand.get(), indicesOf(operand, at)), lanes));
     }
-    return computeBody(e, op, mapping, at, lanes);
+    return cpu::computeBody(e, op, mapping, at, lanes);
   }
 
   void store(ArrayRef<Value> results, ArrayRef<Value> at, int64_t lanes) {

@@ -337,48 +337,6 @@ void mlir::fleet::gpugen::pollForEvent(Emitter &e, WaitOp op, const Poll &poll) 
   });
 }
 
-bool gpugen::isMappable(linalg::GenericOp op) {
-  return llvm::all_of(op.getBody()->without_terminator(), [](Operation &inner) {
-    return isa<linalg::IndexOp>(inner) ||
-           (inner.getNumRegions() == 0 &&
-            (OpTrait::hasElementwiseMappableTraits(&inner) || isa<arith::ConstantOp>(inner)));
-  });
-}
-
-SmallVector<Value> gpugen::computeBody(Emitter &e, linalg::GenericOp op, IRMapping &arguments, ArrayRef<Value> at,
-                                       int64_t lanes) {
-  auto asVector = [&](Value value) {
-    return lanes && !isa<VectorType>(value.getType()) ? e.broadcast(value, lanes) : value;
-  };
-  for (Operation &inner : op.getBody()->without_terminator()) {
-    if (auto index = dyn_cast<linalg::IndexOp>(inner)) {
-      Value value = asVector(at[index.getDim()]);
-      if (lanes && index.getDim() + 1 == op.getNumLoops())
-        value = arith::AddIOp::create(e.b, e.loc, value,
-                                      vector::StepOp::create(e.b, e.loc, VectorType::get({lanes}, e.b.getIndexType())));
-      arguments.map(index.getResult(), value);
-      continue;
-    }
-    if (!lanes || isa<arith::ConstantOp>(inner)) {
-      Operation *copy = e.b.clone(inner, arguments);
-      if (lanes)
-        arguments.map(inner.getResult(0), asVector(copy->getResult(0)));
-      continue;
-    }
-    OperationState state(inner.getLoc(), inner.getName());
-    for (Value operand : inner.getOperands())
-      state.addOperands(asVector(arguments.lookupOrDefault(operand)));
-    for (Type type : inner.getResultTypes())
-      state.addTypes(VectorType::get({lanes}, type));
-    state.addAttributes(inner.getAttrs());
-    arguments.map(inner.getResults(), e.b.create(state)->getResults());
-  }
-  SmallVector<Value> results;
-  for (Value value : cast<linalg::YieldOp>(op.getBody()->getTerminator()).getValues())
-    results.push_back(asVector(arguments.lookupOrDefault(value)));
-  return results;
-}
-
 /// Whether an entry of the manifest's params says how a weight is packed.
 static bool isParam(Attribute entry) {
   auto entries = dyn_cast<DictionaryAttr>(entry);

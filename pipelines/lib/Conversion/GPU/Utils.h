@@ -88,13 +88,6 @@ struct Emitter : cpu::Emitter {
   Value shared(StringRef name, MemRefType type);
 };
 
-/// Whether all that the op's body has can be done to vectors.
-bool isMappable(linalg::GenericOp op);
-/// What the op's body yields at the point `at` of its loops (lanes = 0), or, if it is mappable, at `lanes` points of
-/// the innermost one from there on; `arguments` has the values of its arguments.
-SmallVector<Value> computeBody(Emitter &e, linalg::GenericOp op, IRMapping &arguments, ArrayRef<Value> at,
-                               int64_t lanes);
-
 /// How one thread of a workgroup looks for the event of a wait.
 struct Poll {
   /// Polls after which it gives up, and (a power of two) between two looks at the status.

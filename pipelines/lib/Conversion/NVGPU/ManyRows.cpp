@@ -57,7 +57,7 @@ static bool isElementwise(TileLoop &tiles) {
   for (linalg::GenericOp generic : generics) {
     SmallVector<int64_t> sizes = generic.getStaticLoopRanges();
     if (!generic.hasPureBufferSemantics() || sizes != ArrayRef<int64_t>{tiles.first.rows, kColumns} ||
-        generic.getNumParallelLoops() != sizes.size() || !isMappable(generic))
+        generic.getNumParallelLoops() != sizes.size() || !cpu::isMappable(generic))
       return false;
     for (OpOperand &operand : generic->getOpOperands()) {
       Value value = operand.get();
@@ -677,7 +677,7 @@ struct Together {
           arguments.map(argument, isa<MemRefType>(own.getType()) ? e.loadRaw(own, {row, column}, kLanes)
                                                                  : e.broadcast(own, kLanes));
       }
-      SmallVector<Value> results = computeBody(e, generic, arguments, {row, column}, kLanes);
+      SmallVector<Value> results = cpu::computeBody(e, generic, arguments, {row, column}, kLanes);
       for (auto [out, result] : llvm::zip_equal(generic.getOutputs(), results)) {
         values[out] = result;
         if (!isTemporary(out, tiles.loop.getBody()))
