@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import copy
 import gc
+import itertools
 import json
 import sys
 from collections.abc import Iterator
@@ -94,9 +95,10 @@ def build(folder: Path, batches: list[int], models: list[str], options: str) -> 
     return entries
 
 
-def check(step: Executable, model: Any, prompts: list[list[int]], steps: int, repeats: int) -> dict[str, Any]:
-    """A bound program against its model, which the host computes in f32; ``wrong`` where it is off by more than the tolerance, too."""
-    exact = copy.deepcopy(model).float()
+def check(step: Executable, model: Any, exact: Any, prompts: list[list[int]], steps: int, repeats: int) -> dict[str, Any]:  # fmt: skip
+    """A bound program against its model and ``exact``, the same in f32, both on the host; ``wrong`` where it is off by more
+    than the tolerance, too.
+    """
 
     def reference(ids: torch.Tensor, rounded: bool) -> torch.Tensor:
         return (model if rounded else exact)(ids).logits.float()
@@ -107,7 +109,7 @@ def check(step: Executable, model: Any, prompts: list[list[int]], steps: int, re
     return found
 
 
-def checked(folder: Path, batches: list[int] | None, models: list[str] | None, gguf: Path | None, steps: int, repeats: int, device: str) -> Iterator[dict[str, Any]]:  # fmt: skip
+def checked(folder: Path, batches: list[int] | None, models: list[str] | None, gguf: Path | None, steps: int, repeats: int) -> Iterator[dict[str, Any]]:  # fmt: skip
     """What ``models.json`` lists and is asked for, one after the other, with what `check` says."""
     from fleet_mlir.models import load
 
@@ -125,16 +127,18 @@ def checked(folder: Path, batches: list[int] | None, models: list[str] | None, g
         raise FleetError("no program is left to run: expected one of the models and batches that were built")
     if gguf is None and any(entry["model"] == REAL for entry in entries):
         raise FleetError(f"the model {REAL} needs its weights: say where with --gguf")
-    for entry in entries:
-        model = load(gguf).reference() if entry["model"] == REAL and gguf else random_model(entry["model"])
-        step = Executable.load(folder / entry["file"]).bind(model, device=device)
-        try:
-            found = check(step, model, entry["prompts"], steps, repeats)
-        except (Wrong, FleetError) as reason:
-            found = {"relative_error": None, "of_plain_bf16": None, "identical": [0, 0], "ties": [], "wrong": str(reason)}
-        yield {"model": entry["model"], "batch": entry["batch"], **found}
-        del step, model
-        gc.collect()
+    for name, programs in itertools.groupby(entries, lambda entry: entry["model"]):
+        model = load(gguf).reference() if name == REAL and gguf else random_model(name)
+        exact = copy.deepcopy(model).float()
+        for entry in programs:
+            step = Executable.load(folder / entry["file"]).bind(model, device="cuda")
+            try:
+                found = check(step, model, exact, entry["prompts"], steps, repeats)
+            except (Wrong, FleetError) as reason:
+                found = {"relative_error": None, "of_plain_bf16": None, "identical": [0, 0], "ties": [], "wrong": str(reason)}
+            yield {"model": name, "batch": entry["batch"], **found}
+            del step
+            gc.collect()
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -160,7 +164,7 @@ def main(arguments: list[str] | None = None) -> None:
     rows = []
     try:
         with torch.no_grad():
-            for row in checked(args.folder, args.batches, args.models, args.gguf, args.steps, args.repeats, "cuda"):
+            for row in checked(args.folder, args.batches, args.models, args.gguf, args.steps, args.repeats):
                 rows.append(row)
                 same = "{} of {}".format(*row["identical"])
                 print(f"{row['model']:<10}{row['batch']:>4}  error {row['relative_error']} (plain bf16 {row['of_plain_bf16']})"

@@ -428,6 +428,16 @@ def test_small_models_are_right(small_models, monkeypatch, capsys):
     assert all(row["wrong"] == "" and row["relative_error"] < row["of_plain_bf16"] for row in rows)
 
 
+def test_a_small_model_beyond_the_tolerance_is_wrong(small_models, monkeypatch, capsys):
+    bind = Executable.bind
+    monkeypatch.setattr(Executable, "bind", lambda self, w, device=None: bind(self, w))
+    monkeypatch.setattr(gpu_models, "TOLERANCE", 1e-6)
+    with pytest.raises(SystemExit):
+        gpu_models.main([str(small_models), "--steps", "8", "--repeats", "2", "--models", "llama", "--batches", "1"])
+    (row,) = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert row["wrong"].endswith(", at most 1e-06 is right")
+
+
 @pytest.mark.parametrize("layer", ["mlp.down_proj", "mlp.dense_4h_to_h.bias"])
 def test_a_small_model_with_another_weight_is_wrong(small_models, monkeypatch, capsys, layer):
     bind = Executable.bind

@@ -241,7 +241,7 @@ def Fleet_AttentionMergeOp : Fleet_NamedOp<"attention_merge"> {
 def Fleet_ArgmaxOp : Fleet_NamedOp<"argmax"> {
   let summary = "index of the greatest element of each row, the first of equals";
   let description = [{
-    Input `OxV`, output `Oxi32`.
+    Input `OxV`, output `Oxi32`; 2147483647 where all are NaN.
 
     Example:
     ```mlir
